@@ -1,0 +1,52 @@
+"""Put the tables made from results/*.json into README.md, between its markers.
+
+    python docs/make_tables.py
+
+Numbers get into the README in no other way, so that each has a record behind it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tamperscope.bench.tables import (
+    load_records,
+    markdown_content,
+    markdown_kinds,
+    markdown_speed,
+    markdown_table,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "results"
+NONE_YET = "No record yet.\n"
+
+Records = Sequence[Mapping[str, Any]]
+TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
+    "localization": ("localization", lambda records: markdown_table(records, intervals=True)),
+    "kinds": ("localization", markdown_kinds),
+    "content": ("content-overlap", markdown_content),
+    "speed": ("speed", markdown_speed),
+}
+"""Name of a marker -> kind of record it needs, function that makes its table."""
+
+MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def filled(text: str, records: Records) -> str:
+    """The text with every marked table made anew from the records."""
+
+    def fill(match: re.Match[str]) -> str:
+        kind, make = TABLES[match[2]]
+        chosen = [record for record in records if record["kind"] == kind]
+        return match[1] + (make(chosen) if chosen else NONE_YET) + match[3]
+
+    return MARKED.sub(fill, text)
+
+
+if __name__ == "__main__":
+    README.write_text(
+        filled(README.read_text(encoding="utf-8"), load_records(RESULTS)), encoding="utf-8"
+    )

@@ -1,0 +1,155 @@
+"""The literal list of methods. Adding a method is a folder in ``methods/`` and an entry here."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from tamperscope.errors import unknown
+from tamperscope.image import DEFAULT_MAX_PIXELS, ImageSource
+from tamperscope.localizer import Localizer, MethodCard
+from tamperscope.result import Localization, MapKind
+
+WeightsChoice: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """What `load` was asked for, as every builder receives it."""
+
+    preset: str
+    weights: WeightsChoice
+    """A name from the weights list or a file, several to fuse, None for the preset's own."""
+    device: str
+    precision: str
+    max_pixels: int
+    config: dict[str, Any]
+    """Overrides of single fields of the method's configuration."""
+
+
+Builder: TypeAlias = Callable[[MethodCard, LoadOptions], Localizer]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    card: MethodCard
+    build: Builder
+
+
+def _build_focal(card: MethodCard, options: LoadOptions) -> Localizer:
+    from tamperscope.methods.focal.localizer import build
+
+    return build(
+        card,
+        preset=options.preset,
+        weights=options.weights,
+        device=options.device,
+        precision=options.precision,
+        max_pixels=options.max_pixels,
+        options=options.config,
+    )
+
+
+_ENTRIES = (
+    _Entry(
+        MethodCard(
+            name="focal",
+            title="FOCAL",
+            paper=(
+                "Wu, Chen, Zhou: Rethinking Image Forgery Detection via Soft Contrastive Learning "
+                "and Unsupervised Clustering (FOCAL), arXiv:2308.09307"
+            ),
+            map_kind=MapKind.CLUSTER_SIMILARITY,
+            summary=(
+                "Features learned by contrast between pristine and forged pixels of the same "
+                "picture are clustered; the smaller cluster is called forged."
+            ),
+            limits=(
+                "It compares regions of one picture with each other: a picture that was generated "
+                "or edited as a whole has nothing to compare with. Its map is a cluster margin, "
+                "not a probability, and its mask is a lead for an examiner, not proof."
+            ),
+            weights=("focal-compact", "focal-hrnet-released", "focal-vit-released"),
+            presets=("default", "as-released", "as-published"),
+        ),
+        _build_focal,
+    ),
+)
+
+_BY_NAME = {entry.card.name: entry for entry in _ENTRIES}
+
+
+def list_methods() -> list[MethodCard]:
+    """The cards of all methods, in the order of the catalogue. Loads no method."""
+    return [entry.card for entry in _ENTRIES]
+
+
+def card(name: str) -> MethodCard:
+    """The card of one method.
+
+    Raises:
+        UnknownNameError: no such method; names the nearest.
+    """
+    return _entry(name).card
+
+
+def load(
+    name: str,
+    *,
+    preset: str | None = None,
+    weights: WeightsChoice = None,
+    device: str = "auto",
+    precision: str = "auto",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    **config: Any,
+) -> Localizer:
+    """Make a method ready to run.
+
+    Args:
+        name: a method of `list_methods`.
+        preset: one of the card's presets; by default the first.
+        weights: a weights name or file in place of the preset's own; several, where the method
+            can fuse them.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``...
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        max_pixels: refuse pictures with more.
+        **config: single fields of the method's configuration.
+
+    Raises:
+        UnknownNameError: no such method or preset.
+        ConfigError: a field of the configuration that does not exist or has a wrong value.
+        WeightsError: the weights cannot be used.
+    """
+    entry = _entry(name)
+    preset = entry.card.presets[0] if preset is None else preset
+    if preset not in entry.card.presets:
+        raise unknown(f"preset of {name}", preset, entry.card.presets)
+    options = LoadOptions(
+        preset=preset,
+        weights=weights,
+        device=device,
+        precision=precision,
+        max_pixels=max_pixels,
+        config=dict(config),
+    )
+    return entry.build(entry.card, options)
+
+
+def localize(source: ImageSource, *, method: str = "focal", **options: Any) -> Localization:
+    """Load a method, run it on one picture, and forget it: ``load(method).localize(source)``.
+
+    Args:
+        source: anything `read_image` takes.
+        method: a method of `list_methods`.
+        **options: as for `load`.
+
+    Raises:
+        TamperscopeError: as for `load` and `Localizer.localize`.
+    """
+    return load(method, **options).localize(source)
+
+
+def _entry(name: str) -> _Entry:
+    if name not in _BY_NAME:
+        raise unknown("method", name, _BY_NAME)
+    return _BY_NAME[name]

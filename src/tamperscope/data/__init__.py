@@ -1,0 +1,16 @@
+"""Sets of pictures on disk, and forgeries made from ordinary photographs."""
+
+from tamperscope.data.datasets import READERS, read_dataset
+from tamperscope.data.manifest import fingerprint, read_manifest, write_manifest
+from tamperscope.data.sample import Dataset, Label, Sample
+
+__all__ = [
+    "READERS",
+    "Dataset",
+    "Label",
+    "Sample",
+    "fingerprint",
+    "read_dataset",
+    "read_manifest",
+    "write_manifest",
+]

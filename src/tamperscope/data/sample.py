@@ -1,0 +1,121 @@
+"""One picture of a set, and the set: what is on disk, before any pixel is read."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from tamperscope.errors import DataError
+from tamperscope.image import Polarity
+
+Label = Literal["forged", "authentic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One picture of a set.
+
+    id: unique in its set, stable between machines (a stem, never a position).
+    mask_path: the forged region of a forged picture; None for an authentic one.
+    kind: how it was forged ("splice", "copymove", ...), None where unknown or authentic.
+    object_mask_path: a salient object of an authentic picture, for content overlap only.
+
+    Raises DataError when the label and the mask contradict each other.
+    """
+
+    id: str
+    image_path: Path
+    mask_path: Path | None
+    label: Label
+    kind: str | None = None
+    object_mask_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.label == "forged" and self.mask_path is None:
+            raise DataError(f"forged picture {self.id!r} has no mask: give its mask_path")
+        if self.label == "authentic" and self.mask_path is not None:
+            raise DataError(
+                f"authentic picture {self.id!r} has a mask of a forged region: "
+                "label it 'forged', or give the mask as object_mask_path"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A named set of samples under one root, ordered by (label, id) whatever the file system says.
+
+    polarity: which colour of the mask files is forged (see `read_mask`).
+    notes: counts and remarks of the reader, copied into benchmark records.
+
+    Raises DataError for an empty set or for ids that are not unique.
+    """
+
+    name: str
+    root: Path
+    samples: tuple[Sample, ...]
+    polarity: Polarity = "forged-white"
+    notes: dict[str, str | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise DataError(f"{self.root}: no pictures found for {self.name!r}: check the folder")
+        ordered = tuple(sorted(self.samples, key=lambda s: (s.label != "forged", s.id)))
+        object.__setattr__(self, "samples", ordered)
+        ids = [sample.id for sample in ordered]
+        twice = sorted({i for i, j in zip(sorted(ids), sorted(ids)[1:], strict=False) if i == j})
+        if twice:
+            raise DataError(
+                f"{self.root}: {len(twice)} ids are not unique (first: {twice[0]!r}): "
+                "give every picture its own name"
+            )
+
+    @property
+    def forged(self) -> tuple[Sample, ...]:
+        """Samples with a forged region, in id order."""
+        return tuple(s for s in self.samples if s.label == "forged")
+
+    @property
+    def authentic(self) -> tuple[Sample, ...]:
+        """Samples without a forged region, in id order."""
+        return tuple(s for s in self.samples if s.label == "authentic")
+
+    def first(self, count: int) -> "Dataset":
+        """The first `count` forged and the first `count` authentic samples in id order."""
+        return self._cut(count, lambda group: group[:count], "first")
+
+    def spread(self, count: int) -> "Dataset":
+        """At most `count` forged and `count` authentic samples, evenly spaced in id order.
+
+        Ids often carry the kind of forgery, so the first ones of a set are rarely like the rest.
+        """
+
+        def pick(group: tuple[Sample, ...]) -> tuple[Sample, ...]:
+            if len(group) <= count:
+                return group
+            return tuple(group[(2 * i + 1) * len(group) // (2 * count)] for i in range(count))
+
+        return self._cut(count, pick, "evenly spaced")
+
+    def only(self, ids: Iterable[str]) -> "Dataset":
+        """The samples with these ids; DataError names the ids that are not in the set."""
+        wanted = set(ids)
+        missing = sorted(wanted - {s.id for s in self.samples})
+        if missing:
+            raise DataError(
+                f"{self.name}: {len(missing)} listed ids are not in the set (first: "
+                f"{missing[0]!r}): list ids as they appear in {self.root}"
+            )
+        kept = tuple(s for s in self.samples if s.id in wanted)
+        return replace(self, samples=kept, notes={**self.notes, "subset": f"{len(kept)} listed"})
+
+    def _cut(
+        self, count: int, pick: Callable[[tuple[Sample, ...]], tuple[Sample, ...]], how: str
+    ) -> "Dataset":
+        if count < 1:
+            raise DataError(f"a limit of {count} pictures leaves none: give 1 or more")
+        forged, authentic = pick(self.forged), pick(self.authentic)
+        note = (
+            f"{how}: {len(forged)} of {len(self.forged)} forged, "
+            f"{len(authentic)} of {len(self.authentic)} authentic"
+        )
+        return replace(self, samples=forged + authentic, notes={**self.notes, "subset": note})

@@ -1,0 +1,222 @@
+"""Forgeries made on the fly: sample ``i`` of a seed is the same picture on every machine and in
+every worker.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamperscope import perturb
+from tamperscope.data.synthesis import compose, history, regions
+from tamperscope.data.synthesis.sources import PhotoPool, Split, find_photos
+from tamperscope.errors import ConfigError
+
+KINDS = ("splice-object", "splice-shape", "copymove", "reprocess", "removal", "pristine")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisConfig:
+    """What to make.
+
+    Attributes:
+        size: (h, w) in pixels of every sample.
+        mixture: share of each kind of forgery (`KINDS`); need not sum to 1.
+        min_fraction, max_fraction: share of the picture that is forged, log-uniform between them.
+        val_share: share of the photos held back for validation.
+        folders: folders below the photo root to use; empty = all.
+        object_sets: sets whose ``masks`` are salient-object masks; None = all.
+        weights: how often a photo of each set (by folder name) is drawn; sets not named count their
+            photos.
+        flip: mirror half of the samples; a mirrored JPEG keeps its block grid because the sizes are
+            multiples of 8.
+    """
+
+    size: tuple[int, int] = (256, 384)
+    mixture: dict[str, float] = field(
+        default_factory=lambda: {
+            "splice-object": 0.3,
+            "splice-shape": 0.12,
+            "copymove": 0.15,
+            "reprocess": 0.2,
+            "removal": 0.08,
+            "pristine": 0.15,
+        }
+    )
+    min_fraction: float = 0.01
+    max_fraction: float = 0.35
+    val_share: float = 0.1
+    folders: tuple[str, ...] = ()
+    object_sets: tuple[str, ...] | None = None
+    weights: dict[str, float] = field(default_factory=dict)
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        unknown = set(self.mixture) - set(KINDS)
+        if unknown:
+            raise ConfigError(
+                f"unknown kind of forgery {sorted(unknown)}; known: {', '.join(KINDS)}"
+            )
+        if not self.mixture or min(self.mixture.values()) < 0 or sum(self.mixture.values()) <= 0:
+            raise ConfigError("the mixture needs non-negative shares that are not all zero")
+        if not 0 < self.min_fraction <= self.max_fraction < 0.5:
+            raise ConfigError("forged fractions need 0 < min_fraction <= max_fraction < 0.5")
+        if min(self.size) < 32 or any(s % 8 for s in self.size):
+            raise ConfigError(
+                f"size {self.size}: both sides must be multiples of 8 and at least 32"
+            )
+
+
+class Synthesizer:
+    """Makes one forgery from a generator and a pool of photos."""
+
+    def __init__(self, config: SynthesisConfig, pool: PhotoPool) -> None:
+        self.config = config
+        self.pool = pool
+        total = sum(config.mixture.values())
+        self._kinds = list(config.mixture)
+        self._shares = [config.mixture[k] / total for k in self._kinds]
+
+    def make(self, rng: np.random.Generator) -> compose.Forgery:
+        """A finished picture of ``config.size`` with its mask."""
+        kind = str(rng.choice(self._kinds, p=self._shares))
+        host, objects = self._frame(rng)
+        forged = self._forge(rng, kind, host, objects)
+        if forged.mask.mean() > 0.5:
+            # "Forged" means the minority here; a mask over half of the picture would turn the
+            # labels round.
+            forged = compose.pristine(host)
+        image, mask = history.last_save(rng, forged.image), forged.mask
+        if self.config.flip and rng.random() < 0.5:
+            image, mask = image[:, ::-1], mask[:, ::-1]
+        return compose.Forgery(
+            image=np.ascontiguousarray(image), mask=np.ascontiguousarray(mask), kind=forged.kind
+        )
+
+    def _forge(
+        self,
+        rng: np.random.Generator,
+        kind: str,
+        host: NDArray[np.uint8],
+        objects: NDArray[np.bool_] | None,
+    ) -> compose.Forgery:
+        fraction = regions.area_fraction(rng, self.config.min_fraction, self.config.max_fraction)
+        if kind == "splice-object":
+            donor, donor_mask = self.pool.draw(rng, with_object=True)
+            if donor_mask is not None and donor_mask.sum() > 64:
+                return compose.splice(rng, host, donor, donor_mask, fraction)
+            kind = "splice-shape"
+        if kind == "splice-shape":
+            return compose.splice(rng, host, self.pool.draw(rng)[0], None, fraction)
+        if kind == "copymove":
+            return compose.copy_move(rng, host, objects, fraction)
+        if kind == "reprocess":
+            return compose.reprocess(rng, host, objects, fraction)
+        if kind == "removal":
+            return compose.remove(rng, host, objects, fraction)
+        return compose.pristine(host)
+
+    def _frame(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+        """A photo brought to the sample's size, with its history. Half of the time its own block
+        grid is kept.
+        """
+        photo, objects = self.pool.draw(rng)
+        h, w = self.config.size
+        if (photo.shape[0] > photo.shape[1]) != (h > w) and photo.shape[0] != photo.shape[1]:
+            photo = np.ascontiguousarray(np.rot90(photo))
+            objects = None if objects is None else np.ascontiguousarray(np.rot90(objects))
+        low = max(h / photo.shape[0], w / photo.shape[1])
+        keep = low <= 1.0 and rng.random() < 0.5
+        factor = 1.0 if keep else low * float(np.exp(rng.uniform(0.0, 0.45)))
+        if factor != 1.0:
+            size = (max(h, round(photo.shape[0] * factor)), max(w, round(photo.shape[1] * factor)))
+            photo = perturb.resize(photo, size, history.interpolation(rng))
+            if objects is not None:
+                objects = perturb.resize(objects.astype(np.uint8), size, "nearest").astype(bool)
+        y = int(rng.integers(photo.shape[0] - h + 1))
+        x = int(rng.integers(photo.shape[1] - w + 1))
+        if keep and rng.random() < 0.6:
+            y, x = y - y % 8, x - x % 8
+        window = np.ascontiguousarray(photo[y : y + h, x : x + w])
+        if objects is not None:
+            objects = np.ascontiguousarray(objects[y : y + h, x : x + w])
+        return history.camera_history(rng, window), objects
+
+
+class SynthesisDataset:
+    """Map-style data set of ``length`` samples: ``{"image": uint8 (3, h, w), "mask": uint8 (h, w),
+    "kind": str}``.
+
+    Args:
+        config: a `SynthesisConfig` or its fields as a dict.
+        split: ``train`` or ``val``; the photos of the two never overlap.
+        root: folder of photos.
+        seed: sample ``i`` depends on (seed, split, i) alone.
+        length: how many samples ``len`` reports.
+
+    Raises:
+        ConfigError: an unknown field.
+        DataError: no photos.
+    """
+
+    def __init__(
+        self,
+        config: SynthesisConfig | dict[str, Any],
+        *,
+        split: Split = "train",
+        root: str | Path,
+        seed: int = 0,
+        length: int = 1_000_000,
+    ) -> None:
+        self.config = config if isinstance(config, SynthesisConfig) else config_from_dict(config)
+        self.split, self.seed, self.length = split, seed, length
+        photos = find_photos(
+            Path(root),
+            split=split,
+            val_share=self.config.val_share,
+            folders=self.config.folders,
+            object_sets=self.config.object_sets,
+        )
+        self.photos = photos
+        self.synthesizer = Synthesizer(
+            self.config, PhotoPool(photos, weights=dict(self.config.weights))
+        )
+
+    def __len__(self) -> int:
+        return self.length
+
+    def forgery(self, index: int) -> compose.Forgery:
+        """Sample ``index`` as arrays."""
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        stream = 0 if self.split == "train" else 1
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, stream, index]))
+        return self.synthesizer.make(rng)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        import torch
+
+        made = self.forgery(index)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(made.image.transpose(2, 0, 1))),
+            "mask": torch.from_numpy(made.mask.astype(np.uint8)),
+            "kind": made.kind,
+        }
+
+
+def config_from_dict(values: dict[str, Any]) -> SynthesisConfig:
+    """A `SynthesisConfig` from plain values (lists become tuples).
+
+    Raises:
+        ConfigError: a field is unknown.
+    """
+    known = set(asdict(SynthesisConfig()))
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"unknown synthesis option {unknown}; known: {', '.join(sorted(known))}")
+    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return SynthesisConfig(**plain)

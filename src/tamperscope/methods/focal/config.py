@@ -1,0 +1,171 @@
+"""Every choice FOCAL leaves open, as one frozen configuration, and the presets made of it."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from tamperscope.errors import ConfigError, unknown
+
+Geometry = Literal["native", "square"]
+Clustering = Literal["seeded", "kmeans", "hdbscan"]
+Upsampling = Literal["nearest", "bilinear"]
+PristineRule = Literal["largest", "released", "border", "evidence"]
+NoiseRule = Literal["forged-cluster", "nearest", "pristine"]
+MajorityRule = Literal["keep", "swap", "clean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocalConfig:
+    """How a picture becomes a mask.
+
+    Attributes:
+        geometry: ``native`` keeps every pixel and works in tiles; ``square`` squeezes the picture
+            into ``square_size`` x ``square_size`` as the released code does.
+        square_size: side in pixels for ``square``.
+        tile, overlap: side and overlap of tiles in pixels for ``native``; both multiples of 32, so
+            that every tile sees the picture's 8x8 JPEG grid in the same place. A picture no larger
+            than a tile is one tile. ``tile`` caps the memory.
+        clustering: ``seeded``: two-means on the sphere started from the network's evidence (needs
+            an evidence head; ours); ``kmeans``: cosine k-means, k = 2, as released; ``hdbscan``: as
+            published.
+        min_cluster_size, min_samples: of HDBSCAN; ``min_samples`` 0 = as ``min_cluster_size``.
+        kmeans_restarts: random starts of ``kmeans``.
+        max_points: clusterings other than ``seeded`` see at most so many feature vectors; more are
+            pooled by area first, and the result's notes say so. 0 = no limit.
+        pristine: which clusters are pristine: the ``largest``; the larger of two (``released``, as
+            the released code swaps labels); the one most present along the ``border``; or those
+            with little ``evidence``.
+        noise: HDBSCAN's unclustered points become a forged cluster of their own, join the
+            ``nearest`` cluster, or are pristine.
+        majority: what if more than half came out forged: ``keep`` it, ``swap`` the labels, or call
+            the picture ``clean``.
+        upsampling: of the mask to the picture's size: ``nearest`` (the note), or ``bilinear`` and
+            cut at half (as released).
+        opening, closing, dilation, erosion: radii in feature cells of the morphology applied to the
+            mask; 0 = none.
+        min_region: smallest region kept, as a share of the picture.
+        fill_holes: pristine holes inside a region become forged.
+        largest_component: keep only the largest region.
+        threshold: for ``seeded``: cells scoring above are forged; negative = the value on the
+            weights card.
+        image_threshold: pictures scoring below it get an empty mask; negative = the value on the
+            weights card (0 without one).
+        seed: of the random starts.
+    """
+
+    geometry: Geometry = "native"
+    square_size: int = 1024
+    tile: int = 1024
+    overlap: int = 128
+    clustering: Clustering = "seeded"
+    min_cluster_size: int = 200
+    min_samples: int = 0
+    kmeans_restarts: int = 8
+    max_points: int = 65_536
+    pristine: PristineRule = "largest"
+    noise: NoiseRule = "nearest"
+    majority: MajorityRule = "keep"
+    upsampling: Upsampling = "bilinear"
+    opening: int = 0
+    closing: int = 0
+    dilation: int = 0
+    erosion: int = 0
+    min_region: float = 0.0
+    fill_holes: bool = False
+    largest_component: bool = False
+    threshold: float = -1.0
+    image_threshold: float = -1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, kind in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in get_args(kind):
+                raise ConfigError(
+                    f"focal has no {name} {value!r}; known: {', '.join(get_args(kind))}"
+                )
+        _check(self.square_size >= 32, "square_size", "at least 32")
+        _check(self.tile >= 64 and self.tile % 32 == 0, "tile", "a multiple of 32, at least 64")
+        _check(
+            0 <= self.overlap <= self.tile // 2 and self.overlap % 32 == 0,
+            "overlap",
+            "a multiple of 32, at most half a tile",
+        )
+        _check(self.min_cluster_size >= 2, "min_cluster_size", "at least 2")
+        _check(self.kmeans_restarts >= 1, "kmeans_restarts", "at least 1")
+        for name in ("min_samples", "max_points", "opening", "closing", "dilation", "erosion"):
+            _check(getattr(self, name) >= 0, name, "0 or more")
+        _check(0 <= self.min_region < 1, "min_region", "a share in [0, 1)")
+        _check(self.threshold <= 1, "threshold", "at most 1")
+        _check(self.image_threshold <= 1, "image_threshold", "at most 1")
+
+
+_CHOICES: dict[str, Any] = {
+    "geometry": Geometry,
+    "clustering": Clustering,
+    "pristine": PristineRule,
+    "noise": NoiseRule,
+    "majority": MajorityRule,
+    "upsampling": Upsampling,
+}
+
+
+def _check(ok: bool, name: str, wanted: str) -> None:
+    if not ok:
+        raise ConfigError(f"focal: {name} must be {wanted}")
+
+
+PRESETS: dict[str, FocalConfig] = {
+    "default": FocalConfig(),
+    "as-released": FocalConfig(
+        geometry="square", clustering="kmeans", pristine="released", max_points=0
+    ),
+    "as-published": FocalConfig(
+        geometry="square",
+        clustering="hdbscan",
+        min_cluster_size=200,
+        pristine="largest",
+        noise="forged-cluster",
+        upsampling="nearest",
+        max_points=0,
+    ),
+}
+
+
+def resolve(preset: str, overrides: dict[str, Any]) -> FocalConfig:
+    """A preset with single fields replaced; numbers may come as text, as from a command line.
+
+    Raises:
+        UnknownNameError: no such preset or field.
+        ConfigError: a wrong value.
+    """
+    if preset not in PRESETS:
+        raise unknown("preset of focal", preset, PRESETS)
+    types = {f.name: f.type for f in fields(FocalConfig)}
+    values = {}
+    for name, value in overrides.items():
+        if name not in types:
+            raise unknown("option of focal", name, types)
+        values[name] = _convert(name, value, getattr(PRESETS[preset], name))
+    return replace(PRESETS[preset], **values)
+
+
+def _convert(name: str, value: Any, like: Any) -> Any:
+    try:
+        if isinstance(like, bool):
+            return _boolean(value)
+        if isinstance(like, int):
+            if isinstance(value, float) and value != int(value):
+                raise ValueError
+            return int(value)
+        return type(like)(value)
+    except (TypeError, ValueError):
+        kind = {"bool": "true or false", "int": "a whole number", "float": "a number"}
+        wanted = kind.get(type(like).__name__, "a word")
+        raise ConfigError(f"focal: {name} must be {wanted}, not {value!r}") from None
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    return words[str(value).lower()] if str(value).lower() in words else bool(int("x"))

@@ -1,0 +1,273 @@
+"""From feature and evidence maps to mask, score map and image score, on the feature grid.
+
+Three clusterings, one contract: whatever finds the two sides, the score map is at least 0.5 exactly
+where the raw mask is forged (for ``seeded``: at least the threshold), and a picture without a
+second side is clean.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tamperscope.clustering.foreground import Foreground, ForegroundConfig, select_forged
+from tamperscope.clustering.hdbscan import hdbscan
+from tamperscope.clustering.kmeans import kmeans
+from tamperscope.clustering.postprocess import (
+    PostprocessConfig,
+    clean_mask,
+    margin_map,
+    resize_mask,
+)
+from tamperscope.errors import ConfigError, WeightsError
+from tamperscope.methods.focal.config import FocalConfig
+from tamperscope.methods.focal.features import FeatureMaps
+from tamperscope.methods.focal.seeded import seeded_margin
+from tamperscope.result import MapKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How evidence and margin become probabilities; fitted on held-back synthetic forgeries, kept
+    on the weights card.
+
+    A cell's probability is sigmoid(``evidence`` * e + ``margin`` * m + ``bias``) with evidence
+    logit e and cluster margin m. The image score is sigmoid(``image_top`` * t + ``image_area`` * a
+    + ``image_bias``) with t the mean of the highest 1 % of the cells' logits and a the logit of the
+    mean probability.
+
+    Attributes:
+        threshold: cells above it are forged.
+        image_threshold: pictures whose score is below it get an empty mask.
+    """
+
+    evidence: float = 1.0
+    margin: float = 0.0
+    bias: float = 0.0
+    threshold: float = 0.5
+    image_top: float = 1.0
+    image_area: float = 0.0
+    image_bias: float = 0.0
+    image_threshold: float = 0.0
+
+    @classmethod
+    def from_card(cls, values: Mapping[str, Any], name: str) -> "Calibration":
+        """From a card's ``decision`` table.
+
+        Raises:
+            WeightsError: an unknown key.
+        """
+        unknown = sorted(set(values) - {f.name for f in fields(cls)})
+        if unknown:
+            raise WeightsError(
+                f"the card of {name} has unknown decision keys {unknown}: it was written by another version, export it again"
+            )
+        return cls(**{k: float(v) for k, v in values.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A verdict on the feature grid.
+
+    Attributes:
+        mask: bool (rows, columns).
+        scores: float32 (rows, columns) in [0, 1].
+        threshold: the score at the mask's boundary, before post-processing.
+        image_score: [0, 1], how likely anything is forged at all.
+        kind: what the scores are.
+        trace: which rules applied, for the result's notes.
+    """
+
+    mask: NDArray[np.bool_]
+    scores: NDArray[np.float32]
+    threshold: float
+    image_score: float
+    kind: MapKind
+    trace: dict[str, Any]
+
+
+def decide(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> Decision:
+    """Cluster one picture's features and say which part is forged.
+
+    Raises:
+        ConfigError: ``seeded`` clustering or the ``evidence`` rule without an evidence head.
+        ClusteringError: features that are not finite.
+    """
+    needs = config.clustering == "seeded" or config.pristine == "evidence"
+    if needs and maps.evidence is None:
+        raise ConfigError(
+            "these weights have no evidence head: use clustering=kmeans or clustering=hdbscan and another rule for pristine"
+        )
+    if config.clustering == "seeded":
+        raw = _decide_seeded(maps, config, calibration)
+    else:
+        raw = _decide_clustered(maps, config, calibration)
+    gate = config.image_threshold
+    if gate < 0:
+        gate = calibration.image_threshold if maps.evidence is not None else 0.0
+    mask, cleaned = _clean_up(raw.mask, config), raw.image_score < gate
+    if cleaned:
+        mask = np.zeros_like(mask)
+    trace = {**raw.trace, "image_threshold": gate, "below_image_threshold": bool(cleaned)}
+    return Decision(
+        mask=mask,
+        scores=raw.scores,
+        threshold=raw.threshold,
+        image_score=raw.image_score,
+        kind=raw.kind,
+        trace=trace,
+    )
+
+
+def cell_logits(features: Tensor, evidence: Tensor, calibration: Calibration) -> Tensor:
+    """Calibrated logits (rows, columns) from features (rows, columns, C) and evidence (rows,
+    columns).
+    """
+    flat = F.normalize(features.flatten(0, 1), dim=1)
+    margin, _ = seeded_margin(flat, evidence.flatten())
+    logits = calibration.evidence * evidence.flatten() + calibration.margin * margin
+    return (logits + calibration.bias).view_as(evidence)
+
+
+def image_statistics(logits: Tensor) -> tuple[float, float]:
+    """What the image score is made of: mean of the highest 1 % of the logits, and the logit of the
+    mean probability.
+    """
+    flat = logits.flatten().double()
+    top = flat.topk(max(1, round(0.01 * flat.numel()))).values.mean()
+    mean = torch.sigmoid(flat).mean().clamp(1e-6, 1 - 1e-6)
+    return float(top), float(torch.logit(mean))
+
+
+def _evidence_score(logits: Tensor, calibration: Calibration) -> float:
+    top, area = image_statistics(logits)
+    value = calibration.image_top * top + calibration.image_area * area + calibration.image_bias
+    return float(1.0 / (1.0 + np.exp(-np.clip(value, -50, 50))))
+
+
+def _decide_seeded(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> Decision:
+    assert maps.evidence is not None
+    logits = cell_logits(maps.features, maps.evidence, calibration)
+    scores = torch.sigmoid(logits).numpy().astype(np.float32)
+    threshold = calibration.threshold if config.threshold < 0 else config.threshold
+    return Decision(
+        mask=scores > threshold,
+        scores=scores,
+        threshold=threshold,
+        image_score=_evidence_score(logits, calibration),
+        kind=MapKind.PROBABILITY,
+        trace={"clustering": "seeded", "threshold": threshold},
+    )
+
+
+def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> Decision:
+    features, evidence, pooled = _limit(maps, config.max_points)
+    rows, columns, channels = features.shape
+    flat = features.reshape(-1, channels)
+    labels = _labels(flat, config).reshape(rows, columns)
+    choice = select_forged(
+        labels,
+        ForegroundConfig(
+            pristine=config.pristine, noise=config.noise, more_than_half=config.majority
+        ),
+        features=features.numpy(),
+        evidence=None if evidence is None else evidence.numpy(),
+    )
+    scores, separation = _margin_scores(maps.features, features, labels, choice)
+    mask = choice.mask
+    if pooled is not None:
+        mask = resize_mask(mask, (pooled[0], pooled[1]), method="nearest")
+    if maps.evidence is None:
+        image_score = separation if choice.mask.any() else 0.0
+    else:
+        image_score = _evidence_score(
+            cell_logits(maps.features, maps.evidence, calibration), calibration
+        )
+    trace = {
+        "clustering": config.clustering,
+        "foreground": choice.trace,
+        "separation": separation,
+        "pooled_from": pooled,
+    }
+    return Decision(
+        mask=mask,
+        scores=scores,
+        threshold=0.5,
+        image_score=image_score,
+        kind=MapKind.CLUSTER_SIMILARITY,
+        trace=trace,
+    )
+
+
+def _labels(flat: Tensor, config: FocalConfig) -> NDArray[np.int64]:
+    if config.clustering == "kmeans":
+        found = kmeans(flat, restarts=config.kmeans_restarts, seed=config.seed)
+        return found.labels.numpy().astype(np.int64)
+    labels, _ = hdbscan(
+        flat.numpy(),
+        min_cluster_size=config.min_cluster_size,
+        min_samples=config.min_samples or None,
+    )
+    return labels
+
+
+def _limit(maps: FeatureMaps, max_points: int) -> tuple[Tensor, Tensor | None, list[int] | None]:
+    """The maps, pooled by area if they have more vectors than allowed, and the grid they were
+    pooled from.
+    """
+    rows, columns = maps.features.shape[:2]
+    if max_points == 0 or rows * columns <= max_points:
+        return maps.features, maps.evidence, None
+    scale = (max_points / (rows * columns)) ** 0.5
+    grid = (max(1, int(rows * scale)), max(1, int(columns * scale)))
+    pooled = F.adaptive_avg_pool2d(maps.features.permute(2, 0, 1), grid)
+    features = F.normalize(pooled, dim=0).permute(1, 2, 0).contiguous()
+    evidence = None
+    if maps.evidence is not None:
+        evidence = F.adaptive_avg_pool2d(maps.evidence[None], grid)[0]
+    return features, evidence, [rows, columns]
+
+
+def _margin_scores(
+    features: Tensor, clustered: Tensor, labels: NDArray[np.int64], choice: Foreground
+) -> tuple[NDArray[np.float32], float]:
+    """`margin_map` over all cells, and how far apart the two sides are.
+
+    The separation, in [0, 1], is the share of the features' variance that lies between the two
+    sides: 0 when there is one side only.
+    """
+    flat = clustered.reshape(-1, clustered.shape[-1]).numpy().astype(np.float64)
+    forged = choice.mask.reshape(-1)
+    channels = flat.shape[1]
+
+    def centres(clusters: tuple[int, ...]) -> NDArray[np.float64]:
+        found = [flat[labels.reshape(-1) == c].mean(0) for c in clusters]
+        return np.stack(found) if found else np.zeros((0, channels))
+
+    pristine = centres(choice.pristine)
+    if not forged.any() or forged.all():
+        pristine, separation = flat.mean(0, keepdims=True), 0.0
+    else:
+        share = forged.mean()
+        apart = float(((flat[forged].mean(0) - flat[~forged].mean(0)) ** 2).sum())
+        separation = share * (1 - share) * apart / max(float(flat.var(0).sum()), 1e-12)
+    scores = margin_map(features.numpy(), centres(choice.forged), pristine)
+    return scores, float(np.clip(separation, 0.0, 1.0))
+
+
+def _clean_up(mask: NDArray[np.bool_], config: FocalConfig) -> NDArray[np.bool_]:
+    steps = PostprocessConfig(
+        opening=config.opening,
+        closing=config.closing,
+        dilation=config.dilation,
+        erosion=config.erosion,
+        fill_holes=config.fill_holes,
+        min_region_fraction=config.min_region,
+        largest_component=config.largest_component,
+    )
+    return clean_mask(mask, steps)

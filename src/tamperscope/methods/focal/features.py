@@ -1,0 +1,145 @@
+"""From pixels to one feature map and, where the network has it, one evidence map: geometry, tiles,
+precision.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tamperscope.backbones import fuse_features, preprocess
+from tamperscope.methods.focal.config import FocalConfig
+from tamperscope.methods.focal.network import FocalNetwork
+
+
+@dataclass(frozen=True)
+class FeatureMaps:
+    """What the networks say of a picture, on the feature grid.
+
+    Attributes:
+        features: float32 (rows, columns, C), unit length per network (length sqrt(n) after fusing n
+            of them).
+        evidence: float32 (rows, columns) logits, positive = forged; None without an evidence head.
+            The mean over networks.
+    """
+
+    features: Tensor
+    evidence: Tensor | None
+
+
+def extract(
+    networks: Sequence[FocalNetwork],
+    pixels: NDArray[np.uint8],
+    config: FocalConfig,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> FeatureMaps:
+    """Run every network over a picture (h, w, 3) and fuse what they say."""
+    maps = [_run(n, pixels, config, device, dtype) for n in networks]
+    fused = fuse_features([m[0] for m in maps])[0].permute(1, 2, 0).contiguous()
+    grid = (fused.shape[0], fused.shape[1])
+    evidence = [
+        F.interpolate(m[1], size=grid, mode="bilinear", align_corners=False)[0, 0]
+        for m in maps
+        if m[1] is not None
+    ]
+    return FeatureMaps(fused, torch.stack(evidence).mean(0) if evidence else None)
+
+
+def _run(
+    network: FocalNetwork,
+    pixels: NDArray[np.uint8],
+    config: FocalConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor | None]:
+    if config.geometry == "square":
+        x = preprocess(pixels, "focal", size=config.square_size)[None]
+        return _forward(network, x, device, dtype)
+    return _tiled(network, pixels, config, device, dtype)
+
+
+def _forward(
+    network: FocalNetwork, x: Tensor, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
+    x = x.to(device)
+    if device.type != "mps":
+        x = x.contiguous(memory_format=torch.channels_last)
+    reduced = dtype != torch.float32
+    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=reduced):
+        out = network(x)
+    evidence = out.get("evidence")
+    return out["features"].float().cpu(), None if evidence is None else evidence.float().cpu()
+
+
+def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """Tiles along one side as (start, stop): starts are multiples of 32, the last one ends at
+    ``length``.
+    """
+    if length <= tile:
+        return [(0, length)]
+    step = tile - overlap
+    starts = list(range(0, length - tile, step))
+    # The last tile starts on the grid too, so it may be up to 31 pixels shorter than the others.
+    last = -(-(length - tile) // 32) * 32
+    return [(s, s + tile) for s in starts] + [(last, length)]
+
+
+def _tiles(
+    height: int, width: int, config: FocalConfig
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    for rows in spans(height, config.tile, config.overlap):
+        for columns in spans(width, config.tile, config.overlap):
+            yield rows, columns
+
+
+def _ramp(length: int, fade_in: bool, fade_out: bool, width: int) -> Tensor:
+    """Weights (length,) that rise and fall over ``width`` cells where a tile meets a neighbour."""
+    weights = torch.ones(length)
+    width = min(width, length)
+    if width:
+        rise = (torch.arange(width) + 1.0) / (width + 1.0)
+        if fade_in:
+            weights[:width] = torch.minimum(weights[:width], rise)
+        if fade_out:
+            weights[-width:] = torch.minimum(weights[-width:], rise.flip(0))
+    return weights
+
+
+def _tiled(
+    network: FocalNetwork,
+    pixels: NDArray[np.uint8],
+    config: FocalConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> tuple[Tensor, Tensor | None]:
+    """Blend the tiles' maps with linear ramps over their overlaps; memory is that of one tile plus
+    the maps.
+    """
+    h, w = pixels.shape[:2]
+    s = network.stride
+    rows, columns = -(-h // s), -(-w // s)
+    features = torch.zeros(1, network.channels, rows, columns)
+    evidence: Tensor | None = None
+    total = torch.zeros(rows, columns)
+    for (y0, y1), (x0, x1) in _tiles(h, w, config):
+        tile = preprocess(np.ascontiguousarray(pixels[y0:y1, x0:x1]), "native")[None]
+        f, e = _forward(network, tile, device, dtype)
+        r, c, (n, m) = y0 // s, x0 // s, f.shape[-2:]
+        weight = torch.outer(
+            _ramp(n, y0 > 0, y1 < h, config.overlap // s),
+            _ramp(m, x0 > 0, x1 < w, config.overlap // s),
+        )
+        # Unit length first: a tile must not outweigh its neighbour by the size of its vectors.
+        features[..., r : r + n, c : c + m] += F.normalize(f, dim=1) * weight
+        total[r : r + n, c : c + m] += weight
+        if e is not None:
+            evidence = torch.zeros(1, 1, rows, columns) if evidence is None else evidence
+            evidence[..., r : r + n, c : c + m] += e * weight
+    features /= total
+    return features, None if evidence is None else evidence / total

@@ -1,0 +1,75 @@
+"""The sentences people read: verdicts and explanations, in one place so that all outputs agree."""
+
+from tamperscope.errors import ConfigError
+from tamperscope.report.plain import printable
+from tamperscope.result import Localization, MapKind
+
+__all__ = ["explain_map", "explain_score", "percent", "printable", "verdict"]
+
+NOT_PROOF = "this does not prove that the picture is authentic"
+
+_MAPS = {
+    MapKind.PROBABILITY: (
+        "Each pixel carries an estimated probability of being manipulated. It holds for pictures "
+        "like those the method was trained and calibrated on."
+    ),
+    MapKind.SALIENCY: (
+        "Each pixel shows how much it mattered to a decision about the whole picture. It ranks "
+        "places inside this picture; it is not a probability, and values of two pictures cannot "
+        "be compared."
+    ),
+    MapKind.CLUSTER_SIMILARITY: (
+        "The method groups pixels by the traces they carry. Each pixel shows how much closer it "
+        "is to the group taken as foreign than to the main group. It is not a probability."
+    ),
+}
+
+
+def verdict(result: Localization) -> str:
+    """One line that says what was found and claims no more than that."""
+    if result.flagged:
+        share = percent(result.forged_fraction)
+        return f"suspicious region: {share} of the picture, score {result.image_score:.2f}"
+    return f"nothing found ({NOT_PROOF})"
+
+
+def explain_score(result: Localization) -> str:
+    """What the image score of this result means, and what it does not, in plain language."""
+    meaning = (
+        f"The score runs from 0 to 1 and says how strongly the method holds that some part of "
+        f"this picture has another history than the rest. Here it is {result.image_score:.2f}. "
+    )
+    if result.flagged:
+        return meaning + (
+            "It is not the probability that the picture is a forgery. Retouching, text, strong "
+            "light or a blurred background can raise it, and a harmless edit leaves the same "
+            "traces as a harmful one. Look at the region, and look for a second source."
+        )
+    return meaning + (
+        f"No region stood out; {NOT_PROOF}. Strong compression, resizing and messaging services "
+        "erase the traces the method looks for, and it only knows the kinds of manipulation it "
+        "was made for."
+    )
+
+
+def explain_map(kind: MapKind) -> str:
+    """What the numbers of a score map of this kind are."""
+    return _MAPS[kind]
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] for people: '12 %', '0.4 %', 'less than 0.1 %'; never a false 0 or 100.
+
+    Raises:
+        ConfigError: the share is outside [0, 1].
+    """
+    if not 0.0 <= share <= 1.0:
+        raise ConfigError(f"a share lies in [0, 1], got {share}")
+    value = 100.0 * share
+    if value in (0.0, 100.0):
+        return f"{value:.0f} %"
+    if value < 0.1:
+        return "less than 0.1 %"
+    if value < 9.95:
+        return f"{value:.1f} %"
+    return "more than 99 %" if value >= 99.5 else f"{value:.0f} %"

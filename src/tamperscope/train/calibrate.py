@@ -1,0 +1,247 @@
+"""The decision of a trained network, fitted on held-back synthetic forgeries and held-back
+untouched photos.
+
+Three small fits, in this order: cell probabilities (logistic regression on evidence and cluster
+margin), the threshold that gives the best mean F1 while untouched pictures stay clean, and the
+image score (logistic regression on two statistics of the map). Nothing here ever sees a test set.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor
+
+from tamperscope.data.synthesis import SynthesisConfig, SynthesisDataset, Synthesizer
+from tamperscope.data.synthesis.dataset import config_from_dict
+from tamperscope.data.synthesis.sources import PhotoPool, find_photos, read_photo
+from tamperscope.errors import TrainingError
+from tamperscope.methods.focal.config import FocalConfig
+from tamperscope.methods.focal.decision import Calibration, cell_logits, image_statistics
+from tamperscope.methods.focal.features import FeatureMaps, extract
+from tamperscope.methods.focal.network import FocalNetwork
+from tamperscope.methods.focal.seeded import seeded_margin
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationReport:
+    """A fitted calibration and how it does on the pictures it was fitted on.
+
+    Attributes:
+        calibration: for the weights card.
+        numbers: mean F1 and IoU over forged pictures, share of pixels and of pictures flagged over
+            untouched ones, pixel AUC, image AUC, and how many pictures of either sort.
+    """
+
+    calibration: Calibration
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    features: Tensor
+    evidence: Tensor
+    mask: NDArray[np.bool_]
+    """Forged cells on the feature grid; none for an untouched picture."""
+
+
+def calibrate(
+    network: FocalNetwork,
+    *,
+    data_root: str | Path,
+    synthesis: dict[str, Any],
+    forged: int = 240,
+    authentic: int = 120,
+    seed: int = 1,
+    max_false_pixels: float = 0.04,
+    use_margin: bool = True,
+    progress: Callable[[int], None] | None = None,
+) -> CalibrationReport:
+    """Fit the decision of ``network``.
+
+    Args:
+        network: with an evidence head, in eval mode.
+        data_root, synthesis: photos and synthesis options of the training recipe; only held-back
+            photos are used.
+        forged: forged pictures to make.
+        authentic: untouched pictures; half are held-back photos as they are on disk, half went
+            through a synthetic history.
+        seed: of the pictures; another one than validation's.
+        max_false_pixels: the threshold is the best one that flags at most this mean share of an
+            untouched picture.
+        use_margin: give the cluster margin a weight of its own.
+        progress: called with the number of pictures done.
+
+    Raises:
+        TrainingError: the network has no evidence head.
+    """
+    if network.evidence is None:
+        raise TrainingError(
+            "only a network with an evidence head can be calibrated: train one with evidence = true"
+        )
+    config = config_from_dict(synthesis)
+    pictures, done = [], 0
+    for image, mask in _pictures(config, Path(data_root), forged, authentic, seed):
+        pictures.append(_look(network, image, mask))
+        done += 1
+        if progress is not None:
+            progress(done)
+    return fit(pictures, max_false_pixels=max_false_pixels, use_margin=use_margin)
+
+
+def fit(
+    pictures: list[_Picture], *, max_false_pixels: float, use_margin: bool
+) -> CalibrationReport:
+    """The three fits, on pictures already seen by the network."""
+    calibration = _fit_cells(pictures, use_margin)
+    logits = [cell_logits(p.features, p.evidence, calibration) for p in pictures]
+    forged = [i for i, p in enumerate(pictures) if p.mask.any()]
+    clean = [i for i, p in enumerate(pictures) if not p.mask.any()]
+    calibration = _fit_image(calibration, logits, forged, clean)
+    scores = [torch.sigmoid(x).numpy() for x in logits]
+    threshold = _best_threshold(scores, [p.mask for p in pictures], max_false_pixels)
+    calibration = replace(calibration, threshold=threshold)
+    numbers = _numbers(pictures, scores, logits, calibration, forged, clean)
+    return CalibrationReport(calibration=calibration, numbers=numbers)
+
+
+def _pictures(
+    config: SynthesisConfig, root: Path, forged: int, authentic: int, seed: int
+) -> Iterable[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+    mixture = {k: v for k, v in config.mixture.items() if k != "pristine"}
+    data = SynthesisDataset(
+        replace(config, mixture=mixture), split="val", root=root, seed=seed, length=4 * forged + 4
+    )
+    made = (data.forgery(i) for i in range(len(data)))
+    kept = (f for f in made if f.mask.mean() > 0.003)
+    for f, _ in zip(kept, range(forged), strict=False):
+        yield f.image, f.mask
+    photos = find_photos(
+        root, split="val", val_share=config.val_share, folders=config.folders,
+    )  # fmt: skip
+    rng = np.random.default_rng([seed, 2])
+    for i in rng.permutation(len(photos))[: authentic // 2]:
+        pixels, _ = read_photo(photos[int(i)])
+        yield pixels, np.zeros(pixels.shape[:2], bool)
+    clean = Synthesizer(
+        replace(config, mixture={"pristine": 1.0}), PhotoPool(photos, weights=dict(config.weights))
+    )
+    for _ in range(authentic - authentic // 2):
+        image = clean.make(rng).image
+        yield image, np.zeros(image.shape[:2], bool)
+
+
+def _look(network: FocalNetwork, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> _Picture:
+    maps: FeatureMaps = extract(
+        [network], image, FocalConfig(), device=torch.device("cpu"), dtype=torch.float32
+    )
+    assert maps.evidence is not None
+    grid = (maps.evidence.shape[0], maps.evidence.shape[1])
+    small = F.adaptive_avg_pool2d(torch.from_numpy(mask.astype(np.float32))[None], grid)[0]
+    return _Picture(maps.features, maps.evidence, (small > 0.5).numpy())
+
+
+def _fit_cells(pictures: list[_Picture], use_margin: bool) -> Calibration:
+    """Logistic regression over cells; every picture weighs the same, so large ones do not outvote
+    small ones.
+    """
+    rows, labels, weights = [], [], []
+    rng = np.random.default_rng(0)
+    for p in pictures:
+        flat = F.normalize(p.features.flatten(0, 1), dim=1)
+        margin, _ = seeded_margin(flat, p.evidence.flatten())
+        columns = np.stack([p.evidence.flatten().numpy(), margin.numpy()], 1)
+        take = rng.permutation(len(columns))[:1500]
+        rows.append(columns[take] if use_margin else columns[take] * [1.0, 0.0])
+        labels.append(p.mask.reshape(-1)[take])
+        weights.append(np.full(len(take), 1.0 / len(take)))
+    # Balanced: a score says how well a cell fits a forgery when both are as likely; at the true
+    # share of forged cells nearly every score would be small and every heat map dark.
+    model = LogisticRegression(C=1e6, class_weight="balanced")
+    total = np.concatenate(weights)
+    model.fit(np.concatenate(rows), np.concatenate(labels), total * len(total) / total.sum())
+    evidence, margin = (float(v) for v in model.coef_[0])
+    return Calibration(
+        evidence=evidence, margin=margin if use_margin else 0.0, bias=float(model.intercept_[0])
+    )
+
+
+def _fit_image(
+    calibration: Calibration, logits: list[Tensor], forged: list[int], clean: list[int]
+) -> Calibration:
+    statistics = np.array([image_statistics(x) for x in logits])
+    order = [*forged, *clean]
+    labels = np.array([True] * len(forged) + [False] * len(clean))
+    model = LogisticRegression(C=1e6, class_weight="balanced")
+    model.fit(statistics[order], labels)
+    top, area = (float(v) for v in model.coef_[0])
+    return replace(
+        calibration, image_top=top, image_area=area, image_bias=float(model.intercept_[0])
+    )
+
+
+def _f1(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    hit = float((mask & truth).sum())
+    return 2 * hit / max(float(mask.sum() + truth.sum()), 1.0)
+
+
+def _best_threshold(
+    scores: list[NDArray[np.float32]], masks: list[NDArray[np.bool_]], max_false: float
+) -> float:
+    best, chosen = -1.0, 0.99
+    for threshold in np.arange(0.3, 0.99, 0.01):
+        false = [
+            float((s > threshold).mean()) for s, m in zip(scores, masks, strict=True) if not m.any()
+        ]
+        if false and np.mean(false) > max_false:
+            continue
+        found = [_f1(s > threshold, m) for s, m in zip(scores, masks, strict=True) if m.any()]
+        if np.mean(found) > best:
+            best, chosen = float(np.mean(found)), float(threshold)
+    return round(chosen, 4)
+
+
+def _numbers(
+    pictures: list[_Picture],
+    scores: list[NDArray[np.float32]],
+    logits: list[Tensor],
+    calibration: Calibration,
+    forged: list[int],
+    clean: list[int],
+) -> dict[str, float]:
+    from sklearn.metrics import roc_auc_score
+
+    found = {i: scores[i] > calibration.threshold for i in range(len(pictures))}
+    overlap = [
+        (found[i] & pictures[i].mask).sum() / max((found[i] | pictures[i].mask).sum(), 1)
+        for i in forged
+    ]
+    image = [
+        calibration.image_top * t + calibration.image_area * a
+        for t, a in map(image_statistics, logits)
+    ]
+    labels = [i in set(forged) for i in range(len(pictures))]
+    numbers = {
+        "f1": np.mean([_f1(found[i], pictures[i].mask) for i in forged]),
+        "iou": np.mean(overlap),
+        "pixel_auc": np.mean(
+            [roc_auc_score(pictures[i].mask.ravel(), scores[i].ravel()) for i in forged]
+        ),
+        "image_auc": roc_auc_score(labels, image),
+        "false_pixels": np.mean([found[i].mean() for i in clean]),
+        "false_pictures": np.mean([found[i].any() for i in clean]),
+        "forged_pictures": len(forged),
+        "authentic_pictures": len(clean),
+    }
+    return {k: round(float(v), 4) for k, v in numbers.items()}
+
+
+def report_dict(report: CalibrationReport) -> dict[str, Any]:
+    """Both parts as plain values, for a card."""
+    return {"decision": asdict(report.calibration), "numbers": report.numbers}

@@ -1,0 +1,54 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tamperscope.bench import OURS, intervals
+from tamperscope.bench.intervals import auc_interval, mean_interval
+
+
+def test_mean_and_its_interval_agree_with_the_normal_one_for_many_pictures() -> None:
+    values = np.random.default_rng(1).normal(0.3, 0.2, 1000)
+    found: Any = mean_interval(list(values), OURS)
+    half = 1.96 * values.std() / 1000**0.5
+    assert found["count"] == 1000
+    assert found["mean"] == pytest.approx(values.mean())
+    assert found["low"] == pytest.approx(values.mean() - half, abs=0.1 * half)
+    assert found["high"] == pytest.approx(values.mean() + half, abs=0.1 * half)
+
+
+def test_auc_is_exact_with_ties_and_its_interval_is_hanley_and_mcneils() -> None:
+    rng = np.random.default_rng(2)
+    forged = np.round(rng.normal(0.6, 0.3, 300), 1)
+    authentic = np.round(rng.normal(0.4, 0.3, 200), 1)
+    found: Any = auc_interval(list(forged), list(authentic), OURS)
+    truth = [1] * 300 + [0] * 200
+    auc = roc_auc_score(truth, np.concatenate([forged, authentic]))
+    assert found["mean"] == pytest.approx(auc, abs=1e-12)
+    # Hanley and McNeil (1982), equation 1
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    spread = auc * (1 - auc) + 299 * (q1 - auc**2) + 199 * (q2 - auc**2)
+    half = 1.96 * (spread / (300 * 200)) ** 0.5
+    assert found["high"] - found["low"] == pytest.approx(2 * half, rel=0.15)
+    assert found["low"] < auc < found["high"]
+
+
+def test_constant_scores_are_chance() -> None:
+    found: Any = auc_interval([0.5] * 4, [0.5] * 3, OURS)
+    assert found == {"mean": 0.5, "low": 0.5, "high": 0.5, "count": 7}
+
+
+def test_blocks_do_not_lose_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tamperscope.bench.intervals._CHUNK", 7)
+    assert list(intervals._blocks(8, 2)) == [3, 3, 2]
+    assert list(intervals._blocks(2, 100)) == [1, 1]
+    found: Any = auc_interval([0.1, 0.9], [0.2], replace(OURS, bootstrap_samples=101))
+    assert 0 <= found["low"] <= found["mean"] == 0.5 <= found["high"] <= 1
+
+
+def test_nothing_gives_nothing() -> None:
+    assert mean_interval([], OURS) is None
+    assert auc_interval([], [0.1], OURS) is None
+    assert auc_interval([0.1], [], OURS) is None

@@ -1,0 +1,135 @@
+"""HDBSCAN against library references (hdbscan_ref) and on degenerate inputs."""
+
+from typing import Any
+
+import hdbscan as hdbscan_library
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from reference import recipe
+from tamperscope.clustering.foreground import select_forged
+from tamperscope.clustering.hdbscan import MATRIX_LIMIT, hdbscan
+from tamperscope.errors import ClusteringError, ConfigError
+
+ARRAYS = np.load(recipe.FOLDER / "hdbscan_ref.npz")
+
+
+def blobs(*sizes: int, channels: int = 4, spread: float = 0.05) -> NDArray[np.float64]:
+    rng = np.random.default_rng(0)
+    rows = [
+        np.eye(channels)[i] + rng.normal(size=(n, channels)) * spread for i, n in enumerate(sizes)
+    ]
+    return np.concatenate(rows)
+
+
+def same_partition(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Equal up to the names of the clusters; noise is noise."""
+    pairs = set(zip(a.tolist(), b.tolist(), strict=True))
+    return len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs}) and all(
+        (x == -1) == (y == -1) for x, y in pairs
+    )
+
+
+@pytest.mark.parametrize("picture", ["forged", "pristine"])
+@pytest.mark.parametrize("single", [False, True])
+def test_reference_labels(picture: str, single: bool) -> None:
+    """The references count the point itself as a neighbour: 50 there is 49 here."""
+    rows = ARRAYS["X" if picture == "forged" else "X_pristine"]
+    labels, strength = hdbscan(
+        rows, min_cluster_size=50, min_samples=49, allow_single_cluster=single
+    )
+    assert same_partition(labels, ARRAYS[f"{picture}_single{int(single)}_labels"])
+    assert labels.dtype == np.int64
+    assert ((strength > 0) == (labels >= 0)).all()
+    assert strength.max() <= 1
+
+
+def test_reference_mask() -> None:
+    labels, _ = hdbscan(ARRAYS["X"], min_cluster_size=50)
+    mask = select_forged(labels.reshape(40, 40)).mask
+    np.testing.assert_array_equal(mask, ARRAYS["forged_single0_mask"].reshape(40, 40) == 1)
+    np.testing.assert_array_equal(mask, ARRAYS["truth"] == 1)
+
+
+def test_one_mode_is_all_noise_and_clean() -> None:
+    labels, strength = hdbscan(ARRAYS["X_pristine"], min_cluster_size=50)
+    assert (labels == -1).all()
+    assert (strength == 0).all()
+    assert not select_forged(labels.reshape(40, 40)).mask.any()
+
+
+@pytest.mark.parametrize("min_samples", [1, 5, 30, None])
+@pytest.mark.parametrize("channels", [4, 24])
+def test_min_samples_counts_like_the_hdbscan_library(
+    min_samples: int | None, channels: int
+) -> None:
+    rows = blobs(150, 90, 60, channels=channels, spread=0.2)
+    labels, _ = hdbscan(rows, min_cluster_size=30, min_samples=min_samples)
+    other = hdbscan_library.HDBSCAN(
+        min_cluster_size=30, min_samples=min_samples, approx_min_span_tree=False
+    ).fit(rows)
+    assert same_partition(labels, other.labels_)
+
+
+def test_cosine_sees_directions_only() -> None:
+    rows = blobs(120, 80)
+    scaled = rows * np.random.default_rng(1).uniform(0.1, 50, size=(200, 1))
+    labels, _ = hdbscan(scaled, min_cluster_size=40, metric="cosine")
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    assert same_partition(labels, hdbscan(unit, min_cluster_size=40)[0])
+    assert same_partition(labels, np.repeat([0, 1], [120, 80]))
+
+
+def test_tree_and_matrix_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = blobs(150, 90, channels=24, spread=0.1)
+    matrix, _ = hdbscan(rows, min_cluster_size=40)
+    assert len(rows) <= MATRIX_LIMIT
+    monkeypatch.setitem(hdbscan.__globals__, "MATRIX_LIMIT", 100)
+    tree, _ = hdbscan(rows, min_cluster_size=40)
+    assert same_partition(tree, matrix)
+    assert set(tree) == {0, 1}
+
+
+def test_too_few_rows_are_noise() -> None:
+    assert (hdbscan(blobs(30, 19), min_cluster_size=50)[0] == -1).all()
+    assert hdbscan(np.zeros((0, 3)), min_cluster_size=50)[0].shape == (0,)
+
+
+def test_min_samples_is_lowered_to_what_there_is() -> None:
+    rows = blobs(20, 20)
+    many, all_others = (hdbscan(rows, min_cluster_size=10, min_samples=n)[0] for n in (10_000, 39))
+    np.testing.assert_array_equal(many, all_others)
+
+
+def test_equal_rows_are_noise() -> None:
+    assert (hdbscan(np.ones((60, 3)), min_cluster_size=20)[0] == -1).all()
+
+
+@pytest.mark.parametrize("channels", [4, 24])
+def test_two_values_are_two_clusters(channels: int) -> None:
+    rows = np.repeat(np.eye(2, channels), [40, 25], axis=0)
+    labels, strength = hdbscan(rows, min_cluster_size=20)
+    assert same_partition(labels, np.repeat([0, 1], [40, 25]))
+    assert np.isfinite(strength).all()
+
+
+def test_input_is_left_alone() -> None:
+    rows = blobs(40, 40)
+    before = rows.copy()
+    hdbscan(rows, min_cluster_size=20, metric="cosine")
+    np.testing.assert_array_equal(rows, before)
+
+
+def test_errors() -> None:
+    rows = blobs(30, 30)
+    with pytest.raises(ClusteringError, match="NaN or infinity; run the network in float32"):
+        hdbscan(np.full((60, 3), np.nan), min_cluster_size=20)
+    with pytest.raises(ClusteringError, match=r"must be a float array \(n, C\), got int64"):
+        hdbscan(np.zeros((60, 3), np.int64))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="min_cluster_size must be at least 2, got 1"):
+        hdbscan(rows, min_cluster_size=1)
+    with pytest.raises(ConfigError, match="min_samples must be at least 1 or None, got 0"):
+        hdbscan(rows, min_samples=0)
+    with pytest.raises(ConfigError, match="unknown metric 'l1'; use 'euclidean' or 'cosine'"):
+        hdbscan(rows, metric="l1")  # type: ignore[arg-type]

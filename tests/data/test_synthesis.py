@@ -1,0 +1,164 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PILImage
+
+from tamperscope.data.synthesis import SynthesisConfig, SynthesisDataset, compose, regions
+from tamperscope.data.synthesis.dataset import config_from_dict
+from tamperscope.data.synthesis.sources import find_photos, held_back
+from tamperscope.data.synthesis.writer import write_dataset
+from tamperscope.errors import ConfigError, DataError
+from tamperscope.perturb import resize
+
+SIZE = (64, 96)
+
+
+def photo(seed: int, size: tuple[int, int] = (90, 130)) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    fine = rng.integers(-8, 9, (*size, 3))
+    return np.clip(resize(coarse, size).astype(int) + fine, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for folder in ("things/images", "things/masks", "plain"):
+        (root / folder).mkdir(parents=True)
+    for i in range(12):
+        PILImage.fromarray(photo(i)).save(root / "things/images" / f"t{i}.jpg", quality=90)
+        mask = np.zeros((90, 130), np.uint8)
+        mask[20:60, 30:80] = 255
+        PILImage.fromarray(mask).save(root / "things/masks" / f"t{i}.png")
+        PILImage.fromarray(photo(100 + i, (130, 70))).save(root / "plain" / f"p{i}.png")
+    return root
+
+
+def dataset(photos: Path, **options: object) -> SynthesisDataset:
+    config = SynthesisConfig(size=SIZE, **options)  # type: ignore[arg-type]
+    return SynthesisDataset(config, root=photos, seed=5)
+
+
+@pytest.mark.parametrize(
+    "kind", ["splice-object", "splice-shape", "copymove", "reprocess", "removal", "pristine"]
+)
+def test_every_kind_marks_what_it_changed(photos: Path, kind: str) -> None:
+    data = dataset(photos, mixture={kind: 1.0}, max_fraction=0.3)
+    made = [data.forgery(i) for i in range(12)]
+    assert all(m.image.shape == (*SIZE, 3) and m.image.dtype == np.uint8 for m in made)
+    assert all(m.mask.shape == SIZE and m.mask.dtype == bool for m in made)
+    forged = [m for m in made if m.mask.any()]
+    assert (not forged) == (kind == "pristine")
+    assert all(0 < m.mask.mean() <= 0.5 for m in forged)
+    assert all((m.kind == "pristine") != m.mask.any() for m in made)
+
+
+@pytest.mark.parametrize("kind", ["splice-shape", "copymove", "reprocess", "removal"])
+def test_nothing_changes_far_from_the_mask(photos: Path, kind: str) -> None:
+    """Before the last save, pixels more than the feather away from the mask are the host's own."""
+    host = photo(50, SIZE)
+    functions = {
+        "splice-shape": lambda r: compose.splice(r, host, photo(51), None, 0.1),
+        "copymove": lambda r: compose.copy_move(r, host, None, 0.1),
+        "reprocess": lambda r: compose.reprocess(r, host, None, 0.1),
+        "removal": lambda r: compose.remove(r, host, None, 0.1),
+    }
+    changed = 0
+    for seed in range(15):
+        made = functions[kind](np.random.default_rng(seed))
+        grown = made.mask
+        for _ in range(9):
+            grown = grown | np.roll(grown, 1, 0) | np.roll(grown, -1, 0)
+            grown = grown | np.roll(grown, 1, 1) | np.roll(grown, -1, 1)
+        difference = (made.image != host).any(2)
+        assert not (difference & ~grown).any()
+        changed += int((difference & made.mask).sum() > 0.2 * made.mask.sum())
+    assert changed >= 12
+
+
+def test_a_sample_depends_on_seed_and_index_alone(photos: Path) -> None:
+    first, second = dataset(photos), dataset(photos)
+    second.forgery(3)
+    assert np.array_equal(first.forgery(7).image, second.forgery(7).image)
+    assert not np.array_equal(first.forgery(7).image, first.forgery(8).image)
+    with pytest.raises(IndexError):
+        first.forgery(len(first))
+
+
+def test_samples_as_tensors(photos: Path) -> None:
+    sample = dataset(photos)[0]
+    assert tuple(sample["image"].shape) == (3, *SIZE)
+    assert tuple(sample["mask"].shape) == SIZE
+    assert set(sample["mask"].unique().tolist()) <= {0, 1}
+
+
+def test_splits_never_share_a_photo(photos: Path) -> None:
+    train = {p.path for p in find_photos(photos, split="train", val_share=0.3)}
+    val = {p.path for p in find_photos(photos, split="val", val_share=0.3)}
+    assert train and val and not train & val
+    assert len(train | val) == 24
+    assert {held_back("a", 0.0), held_back("a", 1.0)} == {False, True}
+
+
+def test_object_masks_are_found_by_stem_and_only_where_they_are_ones(photos: Path) -> None:
+    def with_object(sets: tuple[str, ...] | None) -> int:
+        found = find_photos(photos, split="train", val_share=0.0, object_sets=sets)
+        return sum(p.has_object for p in found)
+
+    assert (with_object(None), with_object(("things",)), with_object(("plain",))) == (12, 12, 0)
+
+
+def test_an_unreadable_photo_is_passed_over(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes((photos / "things/images/t0.jpg").read_bytes())
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8not a picture")
+    data = SynthesisDataset(SynthesisConfig(size=SIZE, val_share=0.0), root=tmp_path)
+    assert all(data.forgery(i).image.shape == (*SIZE, 3) for i in range(8))
+
+
+def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="multiples of 8"):
+        SynthesisConfig(size=(60, 64))
+    with pytest.raises(ConfigError, match="unknown kind of forgery"):
+        SynthesisConfig(mixture={"deepfake": 1.0})
+    with pytest.raises(ConfigError, match="min_fraction"):
+        SynthesisConfig(min_fraction=0.4, max_fraction=0.2)
+    with pytest.raises(ConfigError, match="unknown synthesis option"):
+        config_from_dict({"sizes": [64, 64]})
+    with pytest.raises(DataError, match="no photo for the split"):
+        find_photos(tmp_path, split="train")
+    with pytest.raises(DataError, match="no folder"):
+        find_photos(tmp_path / "nowhere", split="train")
+
+
+@pytest.mark.parametrize("fraction", [0.02, 0.1, 0.3])
+def test_shapes_have_about_the_asked_area(fraction: float) -> None:
+    rng = np.random.default_rng(0)
+    areas = [regions.blob(rng, (128, 192), fraction).mean() for _ in range(20)]
+    assert 0.4 * fraction < np.median(areas) <= 1.05 * fraction
+
+
+def test_a_written_set_is_the_same_with_any_number_of_workers_and_after_a_stop(
+    photos: Path, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+    one = write_dataset(photos, tmp_path / "one", count=6, seed=3, size=SIZE, progress=seen.append)
+    assert one["count"] == 6 and seen == [1, 2, 3, 4, 5, 6]
+    write_dataset(photos, tmp_path / "two", count=3, seed=3, size=SIZE)
+    again = write_dataset(photos, tmp_path / "two", count=6, seed=3, size=SIZE, workers=2)
+    assert again["kinds"] == one["kinds"]
+    for folder in ("one", "two"):
+        assert not list((tmp_path / folder).rglob("*.part"))
+    for path in sorted((tmp_path / "one/images").iterdir()):
+        assert path.read_bytes() == (tmp_path / "two/images" / path.name).read_bytes()
+    rows = [json.loads(r) for r in (tmp_path / "one/manifest.jsonl").read_text().splitlines()]
+    mask = np.asarray(PILImage.open(tmp_path / "one" / rows[2]["mask"]))
+    assert set(np.unique(mask)) <= {0, 255}
+    assert (mask > 0).mean() == pytest.approx(rows[2]["forged_fraction"], abs=1e-6)
+
+
+def test_a_folder_with_another_set_is_left_alone(photos: Path, tmp_path: Path) -> None:
+    write_dataset(photos, tmp_path, count=1, seed=1, size=SIZE)
+    with pytest.raises(ConfigError, match="other settings"):
+        write_dataset(photos, tmp_path, count=1, seed=2, size=SIZE)
