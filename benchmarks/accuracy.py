@@ -1,18 +1,21 @@
 """Measure a method and the references on every set at hand, and print the tables.
 
-    python benchmarks/accuracy.py --casia1 DIR --imd2020 DIR --objects DIR --stems held_back.txt
+    python benchmarks/accuracy.py --casia1 DIR --imd2020 DIR --objects DIR --held-back 0.1
 
-Only the sets whose folder is given are measured. Records are written to results/.
+Only the sets whose folder is given are measured. Records are written to results/. With --held-back
+the objects set shrinks to the photos that training holds back (the recipe's val_share).
 """
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.progress import Progress
 
 from tamperscope.bench import load_records, main_bench, markdown_table
 from tamperscope.bench.tables import markdown_content, markdown_kinds
+from tamperscope.data.synthesis.sources import held_back
 from tamperscope.errors import TamperscopeError
 
 SETS = ("casia1", "imd2020", "folder", "authentic", "objects")
@@ -41,7 +44,12 @@ def main() -> int:
 
 def measure(name: str, root: Path, options: argparse.Namespace, console: Console) -> None:
     """One set, with a progress bar; the references only where they were not left out."""
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True) as bar, TemporaryDirectory() as folder:
+        stems = options.stems
+        if name == "objects" and stems is None and options.held_back:
+            stems = Path(folder) / "held_back.txt"
+            names = (path.stem for path in sorted((root / "images").glob("*")))
+            stems.write_text("\n".join(n for n in names if held_back(n, options.held_back)))
         task = bar.add_task(name)
 
         def show(done: int, total: int, sample: str) -> None:
@@ -57,7 +65,7 @@ def measure(name: str, root: Path, options: argparse.Namespace, console: Console
             output=options.output,
             rows=options.rows,
             references=not options.no_references,
-            stems=options.stems if name == "objects" else None,
+            stems=stems if name == "objects" else None,
             progress=show,
         )
 
@@ -68,6 +76,7 @@ def arguments() -> argparse.Namespace:
     for name in SETS:
         parser.add_argument(f"--{name}", type=Path, metavar="DIR", help=f"folder of the {name} set")
     parser.add_argument("--stems", type=Path, help="ids of the objects set to measure, one a line")
+    parser.add_argument("--held-back", type=float, help="share of the objects set held back")
     parser.add_argument("--method", default="focal", help="a method or a reference")
     parser.add_argument("--preset", help="a preset of the method")
     parser.add_argument("--weights", help="a weights name or file")

@@ -59,15 +59,17 @@ _ENTRIES = (
                 "Wu, Chen, Zhou: Rethinking Image Forgery Detection via Soft Contrastive Learning "
                 "and Unsupervised Clustering (FOCAL), arXiv:2308.09307"
             ),
-            map_kind=MapKind.CLUSTER_SIMILARITY,
+            map_kind=MapKind.PROBABILITY,
             summary=(
                 "Features learned by contrast between pristine and forged pixels of the same "
-                "picture are clustered; the smaller cluster is called forged."
+                "picture are clustered, by default from where the network sees evidence of "
+                "forgery; one of the clusters is called forged."
             ),
             limits=(
                 "It compares regions of one picture with each other: a picture that was generated "
-                "or edited as a whole has nothing to compare with. Its map is a cluster margin, "
-                "not a probability, and its mask is a lead for an examiner, not proof."
+                "or edited as a whole has nothing to compare with. Its probabilities were fitted "
+                "on made forgeries, forged and pristine pixels counting alike: they rank places "
+                "rather than state a chance. Its mask is a lead for an examiner, not proof."
             ),
             weights=("focal-compact", "focal-hrnet-released", "focal-vit-released"),
             presets=("default", "as-released", "as-published"),

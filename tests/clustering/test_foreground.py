@@ -37,15 +37,8 @@ class TestPristine:
         assert forged(grid("0011 1111 2111")) == "##-- ---- #---"
 
     def test_equally_large_the_border_decides(self) -> None:
-        labels = grid("2222 2002 2002 0000 0000")
-        assert (labels == 0).sum() == (labels == 2).sum() + 2
-        labels = grid("1111 1001 1001 1001 0000 0000")
-        assert (labels == 0).sum() == 14
-        labels = grid("11111 10001 10001 10001 00011")
-        labels[4] = [0, 0, 0, 1, 1]
-        # 13 of label 1, 12 of label 0: make them equal by an odd pixel of a third cluster.
-        labels[0, 0] = 2
-        assert (labels == 0).sum() == (labels == 1).sum() == 12
+        labels = grid("1111 1001 1001 0000")
+        assert (labels == 0).sum() == (labels == 1).sum()
         assert select_forged(labels).pristine == (1,)
 
     def test_equal_in_everything_the_lower_label_is_pristine(self) -> None:
@@ -61,8 +54,6 @@ class TestPristine:
         assert forged(grid(labels), {"pristine": "released"}) == expected
 
     def test_border(self) -> None:
-        labels = grid("22222 20002 20002 20002 22222")
-        labels[1:4, 1:4] = 0
         big_inside = np.zeros((10, 10), int)
         big_inside[0], big_inside[-1], big_inside[:, 0], big_inside[:, -1] = 3, 3, 3, 3
         chosen = select_forged(big_inside, ForegroundConfig(pristine=PristineRule.BORDER))
@@ -218,8 +209,8 @@ def test_errors() -> None:
         select_forged(grid("01"), evidence)
     with pytest.raises(ClusteringError, match=r"evidence must be finite and \(1, 2\) like labels"):
         select_forged(grid("01"), evidence, evidence=np.array([[np.nan, 0]]))
+    nearest = ForegroundConfig(noise=NoiseRule.NEAREST)
     with pytest.raises(ClusteringError, match=r"features must be finite and \(1, 3, 'C'\)"):
-        nearest = ForegroundConfig(noise=NoiseRule.NEAREST)
         select_forged(grid("01."), nearest, features=np.zeros((3, 1, 2)))
     with pytest.raises(ClusteringError, match="knows labels 0 and 1 only, got 2; use 'largest'"):
         select_forged(grid("012"), ForegroundConfig(pristine=PristineRule.RELEASED))

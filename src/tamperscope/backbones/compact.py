@@ -17,12 +17,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tamperscope.backbones.base import Backbone
+from tamperscope.errors import ConfigError
 
 _STEPS = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 13.0, 17.0)
+_HEADS = 4
 
 
 class HighPass(nn.Module):
-    """Second-order residuals of each colour: horizontal, vertical and both; 9 channels in (-1, 1)."""
+    """Second-order residuals of each colour, horizontal, vertical and both: 9 channels in [-1, 1].
+
+    A residual is ``gain`` times (2 b - a - c) / 2 of three neighbours a, b, c, then tanh, so that
+    one grey level is about 0.06 and an edge saturates.
+    """
 
     kernels: Tensor
 
@@ -37,8 +43,11 @@ class HighPass(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, h, w) in [0, 1] to (B, 9, h, w)."""
-        padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        return torch.tanh(F.conv2d(padded, self.kernels.to(x.dtype), groups=3))
+        # In bfloat16 neighbours on either side of a power of two are rounded to different steps,
+        # which leaves a residual that the picture does not have.
+        with torch.autocast(x.device.type, enabled=False):
+            padded = F.pad(x.float(), (1, 1, 1, 1), mode="replicate")
+            return torch.tanh(F.conv2d(padded, self.kernels, groups=3))
 
 
 class BlockPhase(nn.Module):
@@ -106,11 +115,10 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Pre-norm self-attention and MLP over all places, with a depth-wise convolution for position."""
+    """Pre-norm self-attention and MLP over all places; a depth-wise convolution gives position."""
 
-    def __init__(self, channels: int, heads: int = 4) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = heads
         self.position = nn.Conv2d(channels, channels, 3, 1, 1, groups=channels)
         self.norm1 = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
@@ -124,15 +132,14 @@ class Attention(nn.Module):
         b, c, h, w = x.shape
         x = x + self.position(x)
         tokens = x.flatten(2).transpose(1, 2)
-        q, k, v = (
-            self.qkv(self.norm1(tokens)).view(b, h * w, 3, self.heads, c // self.heads).unbind(2)
-        )
+        heads = self.qkv(self.norm1(tokens)).view(b, h * w, 3, _HEADS, c // _HEADS)
+        q, k, v = heads.unbind(2)
         mixed = F.scaled_dot_product_attention(
             q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         )
         tokens = tokens + self.out(mixed.transpose(1, 2).reshape(b, h * w, c))
         tokens = tokens + self.mlp(self.norm2(tokens))
-        return tokens.transpose(1, 2).reshape(b, c, h, w)
+        return cast(Tensor, tokens.transpose(1, 2).reshape(b, c, h, w))
 
 
 class CompactBackbone(Backbone):
@@ -145,6 +152,10 @@ class CompactBackbone(Backbone):
         attention: self-attention blocks at stride 16.
         colour_dropout: in training, the share of pictures shown without colours, so that traces
             alone must do.
+
+    Raises:
+        ConfigError: not four widths and four depths, or a last width that four attention heads do
+            not divide.
     """
 
     def __init__(
@@ -160,7 +171,13 @@ class CompactBackbone(Backbone):
         self.colour_dropout = colour_dropout
         self.high_pass = HighPass()
         self.phase = BlockPhase()
+        if len(widths) != 4 or len(depths) != 4:
+            raise ConfigError(
+                f"compact needs four widths and four depths, not {len(widths)} and {len(depths)}"
+            )
         w1, w2, w3, w4 = widths
+        if attention and w4 % _HEADS:
+            raise ConfigError(f"compact: the last width must be a multiple of {_HEADS}, not {w4}")
         self.stem = conv_bn(12 * 4, w1)
         self.stage1 = nn.Sequential(*(Residual(w1) for _ in range(depths[0])))
         self.down2 = conv_bn(w1, w2, stride=2)

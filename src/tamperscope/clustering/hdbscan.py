@@ -11,8 +11,8 @@ from tamperscope.errors import ClusteringError, ConfigError
 HdbscanMetric = Literal["euclidean", "cosine"]
 
 MATRIX_LIMIT = 8192
-"""Up to this many rows the full distance matrix is formed (float64, 512 MiB at the limit, about
-three times that at the peak); above it the memory stays proportional to the rows."""
+"""Up to this many rows the full distance matrix may be formed (float64; at the limit 512 MiB, twice
+that at the peak); above it the memory stays proportional to the rows."""
 
 _TREE_DIMENSIONS = 12
 

@@ -6,8 +6,10 @@ margin), the threshold that gives the best mean F1 while untouched pictures stay
 image score (logistic regression on two statistics of the map). Nothing here ever sees a test set.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,17 @@ from torch import Tensor
 
 from tamperscope.data.synthesis import SynthesisConfig, SynthesisDataset, Synthesizer
 from tamperscope.data.synthesis.dataset import config_from_dict
-from tamperscope.data.synthesis.sources import PhotoPool, find_photos, read_photo
-from tamperscope.errors import TrainingError
+from tamperscope.data.synthesis.sources import Photo, PhotoPool, read_photo
+from tamperscope.errors import ImageError, TrainingError
 from tamperscope.methods.focal.config import FocalConfig
-from tamperscope.methods.focal.decision import Calibration, cell_logits, image_statistics
+from tamperscope.methods.focal.decision import (
+    Calibration,
+    cell_cues,
+    cell_logits,
+    image_statistics,
+)
 from tamperscope.methods.focal.features import FeatureMaps, extract
 from tamperscope.methods.focal.network import FocalNetwork
-from tamperscope.methods.focal.seeded import seeded_margin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +51,7 @@ class CalibrationReport:
 
 @dataclass(frozen=True)
 class _Picture:
-    features: Tensor
-    evidence: Tensor
+    maps: FeatureMaps
     mask: NDArray[np.bool_]
     """Forged cells on the feature grid; none for an untouched picture."""
 
@@ -79,17 +84,23 @@ def calibrate(
         progress: called with the number of pictures done.
 
     Raises:
-        TrainingError: the network has no evidence head.
+        TrainingError: the network has no evidence head, or there were no forged or no untouched
+            pictures.
+        ConfigError: an unknown synthesis option.
+        DataError: no photos were held back.
     """
     if network.evidence is None:
         raise TrainingError(
             "only a network with an evidence head can be calibrated: train one with evidence = true"
         )
     config = config_from_dict(synthesis)
-    pictures, done = [], 0
-    for image, mask in _pictures(config, Path(data_root), forged, authentic, seed):
-        pictures.append(_look(network, image, mask))
-        done += 1
+    pictures = []
+    made = _pictures(config, Path(data_root), forged, authentic, seed)
+    for done, (image, mask) in enumerate(made, start=1):
+        picture = _look(network, image, mask)
+        # A forgery too thin to fill half of any cell would count as untouched.
+        if picture.mask.any() or not mask.any():
+            pictures.append(picture)
         if progress is not None:
             progress(done)
     return fit(pictures, max_false_pixels=max_false_pixels, use_margin=use_margin)
@@ -98,9 +109,17 @@ def calibrate(
 def fit(
     pictures: list[_Picture], *, max_false_pixels: float, use_margin: bool
 ) -> CalibrationReport:
-    """The three fits, on pictures already seen by the network."""
+    """The three fits, on pictures already seen by the network.
+
+    Raises:
+        TrainingError: no forged or no untouched picture.
+    """
+    if len({bool(p.mask.any()) for p in pictures}) < 2:
+        raise TrainingError(
+            "calibration needs forged and untouched pictures: ask for at least one of each"
+        )
     calibration = _fit_cells(pictures, use_margin)
-    logits = [cell_logits(p.features, p.evidence, calibration) for p in pictures]
+    logits = [cell_logits(p.maps, calibration) for p in pictures]
     forged = [i for i, p in enumerate(pictures) if p.mask.any()]
     clean = [i for i, p in enumerate(pictures) if not p.mask.any()]
     calibration = _fit_image(calibration, logits, forged, clean)
@@ -120,14 +139,12 @@ def _pictures(
     )
     made = (data.forgery(i) for i in range(len(data)))
     kept = (f for f in made if f.mask.mean() > 0.003)
-    for f, _ in zip(kept, range(forged), strict=False):
+    for f in islice(kept, forged):
         yield f.image, f.mask
-    photos = find_photos(
-        root, split="val", val_share=config.val_share, folders=config.folders,
-    )  # fmt: skip
+    photos = data.photos
     rng = np.random.default_rng([seed, 2])
-    for i in rng.permutation(len(photos))[: authentic // 2]:
-        pixels, _ = read_photo(photos[int(i)])
+    order = (photos[int(i)] for i in rng.permutation(len(photos)))
+    for pixels in islice(_readable(order), authentic // 2):
         yield pixels, np.zeros(pixels.shape[:2], bool)
     clean = Synthesizer(
         replace(config, mixture={"pristine": 1.0}), PhotoPool(photos, weights=dict(config.weights))
@@ -137,6 +154,13 @@ def _pictures(
         yield image, np.zeros(image.shape[:2], bool)
 
 
+def _readable(photos: Iterable[Photo]) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of those photos that can be decoded; training skips the others as well."""
+    for photo in photos:
+        with suppress(ImageError):
+            yield read_photo(photo)[0]
+
+
 def _look(network: FocalNetwork, image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> _Picture:
     maps: FeatureMaps = extract(
         [network], image, FocalConfig(), device=torch.device("cpu"), dtype=torch.float32
@@ -144,7 +168,7 @@ def _look(network: FocalNetwork, image: NDArray[np.uint8], mask: NDArray[np.bool
     assert maps.evidence is not None
     grid = (maps.evidence.shape[0], maps.evidence.shape[1])
     small = F.adaptive_avg_pool2d(torch.from_numpy(mask.astype(np.float32))[None], grid)[0]
-    return _Picture(maps.features, maps.evidence, (small > 0.5).numpy())
+    return _Picture(maps, (small > 0.5).numpy())
 
 
 def _fit_cells(pictures: list[_Picture], use_margin: bool) -> Calibration:
@@ -154,21 +178,22 @@ def _fit_cells(pictures: list[_Picture], use_margin: bool) -> Calibration:
     rows, labels, weights = [], [], []
     rng = np.random.default_rng(0)
     for p in pictures:
-        flat = F.normalize(p.features.flatten(0, 1), dim=1)
-        margin, _ = seeded_margin(flat, p.evidence.flatten())
-        columns = np.stack([p.evidence.flatten().numpy(), margin.numpy()], 1)
+        columns = cell_cues(p.maps).numpy()
         take = rng.permutation(len(columns))[:1500]
-        rows.append(columns[take] if use_margin else columns[take] * [1.0, 0.0])
+        rows.append(columns[take] * [1.0, float(use_margin), 1.0])
         labels.append(p.mask.reshape(-1)[take])
         weights.append(np.full(len(take), 1.0 / len(take)))
     # Balanced: a score says how well a cell fits a forgery when both are as likely; at the true
     # share of forged cells nearly every score would be small and every heat map dark.
-    model = LogisticRegression(C=1e6, class_weight="balanced")
+    model = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000)
     total = np.concatenate(weights)
     model.fit(np.concatenate(rows), np.concatenate(labels), total * len(total) / total.sum())
-    evidence, margin = (float(v) for v in model.coef_[0])
+    evidence, margin, copies = (float(v) for v in model.coef_[0])
     return Calibration(
-        evidence=evidence, margin=margin if use_margin else 0.0, bias=float(model.intercept_[0])
+        evidence=evidence,
+        margin=margin if use_margin else 0.0,
+        copies=max(copies, 0.0),
+        bias=float(model.intercept_[0]),
     )
 
 
@@ -178,7 +203,7 @@ def _fit_image(
     statistics = np.array([image_statistics(x) for x in logits])
     order = [*forged, *clean]
     labels = np.array([True] * len(forged) + [False] * len(clean))
-    model = LogisticRegression(C=1e6, class_weight="balanced")
+    model = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000)
     model.fit(statistics[order], labels)
     top, area = (float(v) for v in model.coef_[0])
     return replace(
@@ -195,7 +220,7 @@ def _best_threshold(
     scores: list[NDArray[np.float32]], masks: list[NDArray[np.bool_]], max_false: float
 ) -> float:
     best, chosen = -1.0, 0.99
-    for threshold in np.arange(0.3, 0.99, 0.01):
+    for threshold in np.arange(0.3, 0.99, 0.01).tolist():
         false = [
             float((s > threshold).mean()) for s, m in zip(scores, masks, strict=True) if not m.any()
         ]
@@ -240,8 +265,3 @@ def _numbers(
         "authentic_pictures": len(clean),
     }
     return {k: round(float(v), 4) for k, v in numbers.items()}
-
-
-def report_dict(report: CalibrationReport) -> dict[str, Any]:
-    """Both parts as plain values, for a card."""
-    return {"decision": asdict(report.calibration), "numbers": report.numbers}

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from tamperscope.errors import TrainingError
+from tamperscope.errors import ConfigError, TrainingError
 from tamperscope.methods.focal.network import network_for
 from tamperscope.train.calibrate import calibrate
 from tamperscope.train.checkpoint import export_weights, write_text
@@ -39,8 +39,10 @@ def export_run(
 
     Raises:
         TrainingError: no such weights in the run, or a network without an evidence head.
-        ConfigError: an unknown ``which``, ``dtype`` or card field.
+        ConfigError: an unknown ``which``, ``dtype`` or card field, or ``out`` has another suffix.
     """
+    if Path(out).suffix != ".safetensors":
+        raise ConfigError(f"weights are written as safetensors: end {out} in .safetensors")
     export_weights(run_dir, out, dtype=dtype, which=which, card_fields=card_fields)
     card = card_for(out)
     if card is None:

@@ -7,6 +7,7 @@ from tamperscope.errors import ConfigError, unknown
 
 Geometry = Literal["native", "square"]
 Clustering = Literal["seeded", "kmeans", "hdbscan"]
+Metric = Literal["euclidean", "cosine"]
 Upsampling = Literal["nearest", "bilinear"]
 PristineRule = Literal["largest", "released", "border", "evidence"]
 NoiseRule = Literal["forged-cluster", "nearest", "pristine"]
@@ -27,13 +28,16 @@ class FocalConfig:
         clustering: ``seeded``: two-means on the sphere started from the network's evidence (needs
             an evidence head; ours); ``kmeans``: cosine k-means, k = 2, as released; ``hdbscan``: as
             published.
-        min_cluster_size, min_samples: of HDBSCAN; ``min_samples`` 0 = as ``min_cluster_size``.
+        min_cluster_size, min_samples, metric: of HDBSCAN; ``min_samples`` 0 = as
+            ``min_cluster_size``.
         kmeans_restarts: random starts of ``kmeans``.
+        copies: for ``seeded``: also look for regions that stand in the picture twice (ours).
         max_points: clusterings other than ``seeded`` see at most so many feature vectors; more are
             pooled by area first, and the result's notes say so. 0 = no limit.
         pristine: which clusters are pristine: the ``largest``; the larger of two (``released``, as
             the released code swaps labels); the one most present along the ``border``; or those
-            with little ``evidence``.
+            with little ``evidence``. This rule and the next two belong to ``kmeans`` and
+            ``hdbscan``; ``seeded`` clusters have their names from the start.
         noise: HDBSCAN's unclustered points become a forged cluster of their own, join the
             ``nearest`` cluster, or are pristine.
         majority: what if more than half came out forged: ``keep`` it, ``swap`` the labels, or call
@@ -48,8 +52,11 @@ class FocalConfig:
         threshold: for ``seeded``: cells scoring above are forged; negative = the value on the
             weights card.
         image_threshold: pictures scoring below it get an empty mask; negative = the value on the
-            weights card (0 without one).
-        seed: of the random starts.
+            weights card (0 without one). 0 lets every mask pass.
+        seed: of the random starts of ``kmeans``.
+
+    Raises:
+        ConfigError: a value that is none of these.
     """
 
     geometry: Geometry = "native"
@@ -59,7 +66,9 @@ class FocalConfig:
     clustering: Clustering = "seeded"
     min_cluster_size: int = 200
     min_samples: int = 0
+    metric: Metric = "euclidean"
     kmeans_restarts: int = 8
+    copies: bool = True
     max_points: int = 65_536
     pristine: PristineRule = "largest"
     noise: NoiseRule = "nearest"
@@ -94,14 +103,22 @@ class FocalConfig:
         _check(self.kmeans_restarts >= 1, "kmeans_restarts", "at least 1")
         for name in ("min_samples", "max_points", "opening", "closing", "dilation", "erosion"):
             _check(getattr(self, name) >= 0, name, "0 or more")
+        _check(0 <= self.seed < 2**63, "seed", "0 or more, below 2**63")
         _check(0 <= self.min_region < 1, "min_region", "a share in [0, 1)")
-        _check(self.threshold <= 1, "threshold", "at most 1")
-        _check(self.image_threshold <= 1, "image_threshold", "at most 1")
+        for name in ("threshold", "image_threshold"):
+            value = getattr(self, name)
+            _check(-1 <= value <= 1, name, "in [0, 1], or -1 for the one on the weights card")
+        if self.pristine == "released" and self.clustering == "hdbscan":
+            raise ConfigError(
+                "focal: pristine=released needs exactly two clusters, as kmeans gives; "
+                "use pristine=largest with hdbscan"
+            )
 
 
 _CHOICES: dict[str, Any] = {
     "geometry": Geometry,
     "clustering": Clustering,
+    "metric": Metric,
     "pristine": PristineRule,
     "noise": NoiseRule,
     "majority": MajorityRule,
@@ -117,11 +134,12 @@ def _check(ok: bool, name: str, wanted: str) -> None:
 PRESETS: dict[str, FocalConfig] = {
     "default": FocalConfig(),
     "as-released": FocalConfig(
-        geometry="square", clustering="kmeans", pristine="released", max_points=0
+        geometry="square", clustering="kmeans", pristine="released", copies=False, max_points=0
     ),
     "as-published": FocalConfig(
         geometry="square",
         clustering="hdbscan",
+        copies=False,
         min_cluster_size=200,
         pristine="largest",
         noise="forged-cluster",
@@ -153,19 +171,22 @@ def _convert(name: str, value: Any, like: Any) -> Any:
     try:
         if isinstance(like, bool):
             return _boolean(value)
+        if isinstance(value, bool):
+            raise ValueError
         if isinstance(like, int):
-            if isinstance(value, float) and value != int(value):
+            whole = int(value)
+            if isinstance(value, float) and value != whole:
                 raise ValueError
-            return int(value)
+            return whole
         return type(like)(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         kind = {"bool": "true or false", "int": "a whole number", "float": "a number"}
         wanted = kind.get(type(like).__name__, "a word")
         raise ConfigError(f"focal: {name} must be {wanted}, not {value!r}") from None
 
 
 def _boolean(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    return words[str(value).lower()] if str(value).lower() in words else bool(int("x"))
+    if str(value).lower() not in words:
+        raise ValueError
+    return words[str(value).lower()]

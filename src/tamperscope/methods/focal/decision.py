@@ -1,10 +1,12 @@
 """From feature and evidence maps to mask, score map and image score, on the feature grid.
 
-Three clusterings, one contract: whatever finds the two sides, the score map is at least 0.5 exactly
-where the raw mask is forged (for ``seeded``: at least the threshold), and a picture without a
-second side is clean.
+``seeded`` gives a probability, and the raw mask is where it exceeds the threshold. ``kmeans`` and
+``hdbscan`` give labels, a rule names the forged ones, and the score map is the margin between the
+similarities to both sides: 0.5 half-way between their centres, which is near the mask's boundary
+but need not be on it. A picture without a second side is clean.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -15,7 +17,14 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tamperscope.clustering.foreground import Foreground, ForegroundConfig, select_forged
+from tamperscope.clustering.foreground import (
+    Foreground,
+    ForegroundConfig,
+    HalfRule,
+    NoiseRule,
+    PristineRule,
+    select_forged,
+)
 from tamperscope.clustering.hdbscan import hdbscan
 from tamperscope.clustering.kmeans import kmeans
 from tamperscope.clustering.postprocess import (
@@ -24,7 +33,7 @@ from tamperscope.clustering.postprocess import (
     margin_map,
     resize_mask,
 )
-from tamperscope.errors import ConfigError, WeightsError
+from tamperscope.errors import ClusteringError, ConfigError, WeightsError
 from tamperscope.methods.focal.config import FocalConfig
 from tamperscope.methods.focal.features import FeatureMaps
 from tamperscope.methods.focal.seeded import seeded_margin
@@ -36,10 +45,10 @@ class Calibration:
     """How evidence and margin become probabilities; fitted on held-back synthetic forgeries, kept
     on the weights card.
 
-    A cell's probability is sigmoid(``evidence`` * e + ``margin`` * m + ``bias``) with evidence
-    logit e and cluster margin m. The image score is sigmoid(``image_top`` * t + ``image_area`` * a
-    + ``image_bias``) with t the mean of the highest 1 % of the cells' logits and a the logit of the
-    mean probability.
+    A cell's probability is sigmoid(``evidence`` * e + ``margin`` * m + ``copies`` * c + ``bias``)
+    with evidence logit e, cluster margin m and share of copied pixels c. The image score is
+    sigmoid(``image_top`` * t + ``image_area`` * a + ``image_bias``) with t the mean of the highest
+    1 % of the cells' logits and a the logit of the mean probability.
 
     Attributes:
         threshold: cells above it are forged.
@@ -48,6 +57,7 @@ class Calibration:
 
     evidence: float = 1.0
     margin: float = 0.0
+    copies: float = 0.0
     bias: float = 0.0
     threshold: float = 0.5
     image_top: float = 1.0
@@ -60,12 +70,19 @@ class Calibration:
         """From a card's ``decision`` table.
 
         Raises:
-            WeightsError: an unknown key.
+            WeightsError: an unknown key, or a value that is no finite number.
         """
         unknown = sorted(set(values) - {f.name for f in fields(cls)})
         if unknown:
             raise WeightsError(
-                f"the card of {name} has unknown decision keys {unknown}: it was written by another version, export it again"
+                f"the card of {name} has unknown decision keys {unknown}: it was written by "
+                "another version, export it again"
+            )
+        bad = sorted(k for k, v in values.items() if not _is_number(v))
+        if bad:
+            raise WeightsError(
+                f"the card of {name} has decision values that are no finite numbers ({bad}): "
+                "export it again"
             )
         return cls(**{k: float(v) for k, v in values.items()})
 
@@ -98,10 +115,10 @@ def decide(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> 
         ConfigError: ``seeded`` clustering or the ``evidence`` rule without an evidence head.
         ClusteringError: features that are not finite.
     """
-    needs = config.clustering == "seeded" or config.pristine == "evidence"
-    if needs and maps.evidence is None:
-        raise ConfigError(
-            "these weights have no evidence head: use clustering=kmeans or clustering=hdbscan and another rule for pristine"
+    check_evidence(config, maps.evidence is not None)
+    if not bool(torch.isfinite(maps.features).all()):
+        raise ClusteringError(
+            "features hold NaN or infinity; run the network in float32 or check its weights"
         )
     if config.clustering == "seeded":
         raw = _decide_seeded(maps, config, calibration)
@@ -124,14 +141,35 @@ def decide(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> 
     )
 
 
-def cell_logits(features: Tensor, evidence: Tensor, calibration: Calibration) -> Tensor:
-    """Calibrated logits (rows, columns) from features (rows, columns, C) and evidence (rows,
-    columns).
+def check_evidence(config: FocalConfig, available: bool) -> None:
+    """Raise where the settings need an evidence head that the networks do not have.
+
+    Raises:
+        ConfigError: ``seeded`` clustering or the ``evidence`` rule without one.
     """
-    flat = F.normalize(features.flatten(0, 1), dim=1)
-    margin, _ = seeded_margin(flat, evidence.flatten())
-    logits = calibration.evidence * evidence.flatten() + calibration.margin * margin
-    return (logits + calibration.bias).view_as(evidence)
+    if not available and (config.clustering == "seeded" or config.pristine == "evidence"):
+        raise ConfigError(
+            "these weights have no evidence head: use clustering=kmeans or clustering=hdbscan, "
+            "and another rule for pristine than evidence"
+        )
+
+
+def cell_cues(maps: FeatureMaps) -> Tensor:
+    """What a cell's probability is made of, (n, 3): evidence logit, cluster margin, share of copied
+    pixels (0 where copies were not looked for).
+    """
+    assert maps.evidence is not None
+    evidence = maps.evidence.flatten()
+    margin, _ = seeded_margin(F.normalize(maps.features.flatten(0, 1), dim=1), evidence)
+    copies = torch.zeros_like(evidence) if maps.copies is None else maps.copies.flatten()
+    return torch.stack([evidence, margin, copies], 1)
+
+
+def cell_logits(maps: FeatureMaps, calibration: Calibration) -> Tensor:
+    """Calibrated logits (rows, columns) of maps that have evidence."""
+    assert maps.evidence is not None
+    weights = torch.tensor([calibration.evidence, calibration.margin, calibration.copies])
+    return (cell_cues(maps) @ weights + calibration.bias).view_as(maps.evidence)
 
 
 def image_statistics(logits: Tensor) -> tuple[float, float]:
@@ -144,6 +182,11 @@ def image_statistics(logits: Tensor) -> tuple[float, float]:
     return float(top), float(torch.logit(mean))
 
 
+def _is_number(value: Any) -> bool:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and math.isfinite(value)
+
+
 def _evidence_score(logits: Tensor, calibration: Calibration) -> float:
     top, area = image_statistics(logits)
     value = calibration.image_top * top + calibration.image_area * area + calibration.image_bias
@@ -152,7 +195,7 @@ def _evidence_score(logits: Tensor, calibration: Calibration) -> float:
 
 def _decide_seeded(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> Decision:
     assert maps.evidence is not None
-    logits = cell_logits(maps.features, maps.evidence, calibration)
+    logits = cell_logits(maps, calibration)
     scores = torch.sigmoid(logits).numpy().astype(np.float32)
     threshold = calibration.threshold if config.threshold < 0 else config.threshold
     return Decision(
@@ -173,7 +216,9 @@ def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calib
     choice = select_forged(
         labels,
         ForegroundConfig(
-            pristine=config.pristine, noise=config.noise, more_than_half=config.majority
+            pristine=PristineRule(config.pristine),
+            noise=NoiseRule(config.noise),
+            more_than_half=HalfRule(config.majority),
         ),
         features=features.numpy(),
         evidence=None if evidence is None else evidence.numpy(),
@@ -185,9 +230,7 @@ def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calib
     if maps.evidence is None:
         image_score = separation if choice.mask.any() else 0.0
     else:
-        image_score = _evidence_score(
-            cell_logits(maps.features, maps.evidence, calibration), calibration
-        )
+        image_score = _evidence_score(cell_logits(maps, calibration), calibration)
     trace = {
         "clustering": config.clustering,
         "foreground": choice.trace,
@@ -205,6 +248,8 @@ def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calib
 
 
 def _labels(flat: Tensor, config: FocalConfig) -> NDArray[np.int64]:
+    if len(flat) < 2:
+        return np.zeros(len(flat), np.int64)
     if config.clustering == "kmeans":
         found = kmeans(flat, restarts=config.kmeans_restarts, seed=config.seed)
         return found.labels.numpy().astype(np.int64)
@@ -224,7 +269,10 @@ def _limit(maps: FeatureMaps, max_points: int) -> tuple[Tensor, Tensor | None, l
     if max_points == 0 or rows * columns <= max_points:
         return maps.features, maps.evidence, None
     scale = (max_points / (rows * columns)) ** 0.5
-    grid = (max(1, int(rows * scale)), max(1, int(columns * scale)))
+    # A strip keeps its one row or column, so the other side has to give way for both.
+    short = max(1, int(min(rows, columns) * scale))
+    long = max(1, min(int(max(rows, columns) * scale), max_points // short))
+    grid = (short, long) if rows <= columns else (long, short)
     pooled = F.adaptive_avg_pool2d(maps.features.permute(2, 0, 1), grid)
     features = F.normalize(pooled, dim=0).permute(1, 2, 0).contiguous()
     evidence = None
@@ -249,10 +297,10 @@ def _margin_scores(
         found = [flat[labels.reshape(-1) == c].mean(0) for c in clusters]
         return np.stack(found) if found else np.zeros((0, channels))
 
-    pristine = centres(choice.pristine)
-    if not forged.any() or forged.all():
-        pristine, separation = flat.mean(0, keepdims=True), 0.0
-    else:
+    pristine, separation = centres(choice.pristine), 0.0
+    if not choice.forged:
+        pristine = flat.mean(0, keepdims=True)
+    elif not forged.all():
         share = forged.mean()
         apart = float(((flat[forged].mean(0) - flat[~forged].mean(0)) ** 2).sum())
         separation = share * (1 - share) * apart / max(float(flat.var(0).sum()), 1e-12)

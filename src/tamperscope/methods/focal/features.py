@@ -2,6 +2,7 @@
 precision.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from tamperscope.backbones import fuse_features, preprocess
 from tamperscope.methods.focal.config import FocalConfig
+from tamperscope.methods.focal.copies import duplicate_map
 from tamperscope.methods.focal.network import FocalNetwork
 
 
@@ -29,6 +31,7 @@ class FeatureMaps:
 
     features: Tensor
     evidence: Tensor | None
+    copies: Tensor | None = None
 
 
 def extract(
@@ -39,16 +42,43 @@ def extract(
     device: torch.device,
     dtype: torch.dtype,
 ) -> FeatureMaps:
-    """Run every network over a picture (h, w, 3) and fuse what they say."""
+    """Run every network over a picture (h, w, 3) and fuse what they say, on the first one's grid.
+
+    Features of another stride are resampled to it by ``nearest`` (as released), evidence by
+    ``bilinear``.
+    """
     maps = [_run(n, pixels, config, device, dtype) for n in networks]
-    fused = fuse_features([m[0] for m in maps])[0].permute(1, 2, 0).contiguous()
-    grid = (fused.shape[0], fused.shape[1])
+    grid = (maps[0][0].shape[2], maps[0][0].shape[3])
+    strides = [(n.stride, networks[0].stride) for n in networks]
+    features = [_to_grid(m[0], s, grid, "nearest") for m, s in zip(maps, strides, strict=True)]
     evidence = [
-        F.interpolate(m[1], size=grid, mode="bilinear", align_corners=False)[0, 0]
-        for m in maps
+        _to_grid(m[1], s, grid, "bilinear")[0, 0]
+        for m, s in zip(maps, strides, strict=True)
         if m[1] is not None
     ]
-    return FeatureMaps(fused, torch.stack(evidence).mean(0) if evidence else None)
+    fused = fuse_features(features)[0].permute(1, 2, 0).contiguous()
+    copies = None
+    if config.copies:
+        found = torch.from_numpy(duplicate_map(pixels))
+        copies = F.adaptive_avg_pool2d(found[None], grid)[0]
+    return FeatureMaps(fused, torch.stack(evidence).mean(0) if evidence else None, copies)
+
+
+def _to_grid(one: Tensor, strides: tuple[int, int], grid: tuple[int, int], mode: str) -> Tensor:
+    """A map (1, C, ..., ...) of the first stride on a grid of the second.
+
+    Both grids start in the picture's corner, but the last cells reach beyond the picture, how far
+    depends on the stride: so both are extended to a common side before they are scaled.
+    """
+    own, wanted = strides
+    if own == wanted:
+        return one
+    common = math.lcm(own, wanted)
+    h, w = (-(-n * wanted // common) * common for n in grid)
+    pad = (0, w // own - one.shape[3], 0, h // own - one.shape[2])
+    size = (h // wanted, w // wanted)
+    scaled = F.interpolate(F.pad(one, pad, mode="replicate"), size=size, mode=mode)
+    return scaled[..., : grid[0], : grid[1]]
 
 
 def _run(

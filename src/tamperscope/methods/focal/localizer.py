@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,11 @@ from tamperscope.errors import ConfigError, ImageError, WeightsNotFoundError
 from tamperscope.image import DEFAULT_MAX_PIXELS, Image, ImageSource, read_image
 from tamperscope.localizer import MethodCard
 from tamperscope.methods.focal.config import FocalConfig, resolve
-from tamperscope.methods.focal.decision import Calibration, Decision, decide
+from tamperscope.methods.focal.decision import Calibration, Decision, check_evidence, decide
 from tamperscope.methods.focal.features import extract
 from tamperscope.methods.focal.network import FocalNetwork, network_for
 from tamperscope.provenance import JSON, Provenance, Stopwatch, json_safe, tool_commit, tool_version
-from tamperscope.result import Localization
+from tamperscope.result import Localization, MapKind
 from tamperscope.weights import LoadedWeights
 
 DEFAULT_WEIGHTS = "focal-compact"
@@ -43,13 +43,16 @@ class FocalLocalizer:
         dtype: torch.dtype = torch.float32,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
-        self._card = card
+        check_evidence(config, any(n.evidence is not None for n in networks))
+        # A clustering without evidence has a similarity for a map, whatever the default's map is.
+        kind = card.map_kind if config.clustering == "seeded" else MapKind.CLUSTER_SIMILARITY
+        self._card = replace(card, map_kind=kind)
         self._device = device or torch.device("cpu")
         self._networks = [n.eval().to(self._device) for n in networks]
         if self._device.type != "mps":
             for network in self._networks:
-                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._weights = {_name(w): w.sha256 for w in weights}
+                network.to(memory_format=torch.channels_last)
+        self._weights = _named(weights)
         self._config = config
         self._preset = preset
         self._calibration = calibration or Calibration()
@@ -111,6 +114,7 @@ class FocalLocalizer:
     def _resolved(self) -> dict[str, Any]:
         return {
             "preset": self._preset,
+            "networks": list(self._weights),
             **asdict(self._config),
             "calibration": asdict(self._calibration),
         }
@@ -118,8 +122,18 @@ class FocalLocalizer:
     def _to_picture(
         self, decision: Decision, size: tuple[int, int]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        scores = resize_map(decision.scores, size)
-        return scores, resize_mask(decision.mask, size, method=self._config.upsampling)
+        h, w = size
+        seen = size if self._config.geometry == "native" else (self._config.square_size,) * 2
+        stride = self._networks[0].stride
+        # The last cells may reach beyond the picture: scale what they cover, then cut.
+        covered = [
+            -(-n * cells * stride // side)
+            for n, cells, side in zip(size, decision.scores.shape, seen, strict=True)
+        ]
+        target = (covered[0], covered[1])
+        scores = resize_map(decision.scores, target)[:h, :w]
+        mask = resize_mask(decision.mask, target, method=self._config.upsampling)[:h, :w]
+        return np.ascontiguousarray(scores), np.ascontiguousarray(mask)
 
     def _provenance(self, image: Image, watch: Stopwatch, decision: Decision) -> Provenance:
         return Provenance(
@@ -161,7 +175,7 @@ def build(
     networks, loaded = [p[0] for p in pairs], [p[1] for p in pairs]
     target = _device(device)
     calibrations = [
-        Calibration.from_card(w.card.decision, str(_name(w)))
+        Calibration.from_card(w.card.decision, _name(w))
         for w in loaded
         if w.card is not None and w.card.decision
     ]
@@ -185,13 +199,21 @@ def _weight_names(
     if weights is None:
         if preset != "default":
             raise WeightsNotFoundError(
-                f"preset {preset!r} needs the published weights, which do not ship: download FOCAL_ViT_weights.pth and "
-                "FOCAL_HRNet_weights.pth as the FOCAL repository says and give them with weights= (or --weights)"
+                f"preset {preset!r} needs the published weights, which do not ship: download "
+                "FOCAL_ViT_weights.pth and FOCAL_HRNet_weights.pth as the FOCAL repository says "
+                "and give one or both with weights= (or --weights A,B)"
             )
         return [DEFAULT_WEIGHTS]
-    if isinstance(weights, str):
-        return [w.strip() for w in weights.split(",") if w.strip()]
-    return [weights] if isinstance(weights, os.PathLike) else list(weights)
+    names: list[str | os.PathLike[str]]
+    if isinstance(weights, os.PathLike) or (isinstance(weights, str) and Path(weights).is_file()):
+        names = [weights]
+    elif isinstance(weights, str):
+        names = [w.strip() for w in weights.split(",") if w.strip()]
+    else:
+        names = list(weights)
+    if not names:
+        raise ConfigError("no weights named: give a name or a file, or leave weights out")
+    return names
 
 
 def _device(name: str) -> torch.device:
@@ -203,8 +225,10 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ConfigError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:1 or mps") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r}: no CUDA device here; use --device cpu")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:1 or mps")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device {name!r}: no such CUDA device here; use --device cpu")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(f"device {name!r}: no Apple GPU here; use --device cpu")
     return device
@@ -227,4 +251,16 @@ def _precision_name(dtype: torch.dtype) -> str:
 
 
 def _name(weights: LoadedWeights) -> str:
-    return weights.card.name if weights.card is not None else Path(weights.path).name
+    return weights.card.name if weights.card is not None else weights.path.name
+
+
+def _named(weights: Sequence[LoadedWeights]) -> dict[str, str]:
+    """The sha256 of each by its name, in the order of fusion; equal names get a number."""
+    named: dict[str, str] = {}
+    for one in weights:
+        name, number = _name(one), 1
+        while name in named:
+            number += 1
+            name = f"{_name(one)} ({number})"
+        named[name] = one.sha256
+    return named

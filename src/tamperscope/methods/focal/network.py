@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tamperscope.backbones import create_backbone
 from tamperscope.backbones.base import Backbone
-from tamperscope.errors import WeightsError
+from tamperscope.errors import WeightsError, unknown
 from tamperscope.weights import (
     LoadedWeights,
     card_for,
@@ -23,6 +23,8 @@ from tamperscope.weights import (
     load_weights,
     resolve,
 )
+
+_KEYS = ("backbone", "options", "dim", "evidence")
 
 # What a card calls the published networks, and the backbone each one is.
 _PUBLISHED = {"focal-hrnet": "focal-hrnet-w32", "focal-vit": "focal-vit-l"}
@@ -81,9 +83,16 @@ class FocalNetwork(nn.Module):
 
 
 def build_network(config: Mapping[str, Any]) -> FocalNetwork:
-    """A freshly initialised network from plain values: ``backbone`` (name), ``options``, ``dim``,
-    ``evidence``.
+    """A freshly initialised network from plain values: ``backbone`` (name), ``options`` (of the
+    backbone), ``dim``, ``evidence``.
+
+    Raises:
+        UnknownNameError: another key, or no such backbone.
+        ConfigError: an option that the backbone does not have.
     """
+    for key in config:
+        if key not in _KEYS:
+            raise unknown("option of the focal network", key, _KEYS)
     options = dict(config.get("options", {}))
     for key, value in options.items():
         if isinstance(value, list):
@@ -115,6 +124,8 @@ def network_for(name_or_path: str | os.PathLike[str]) -> tuple[FocalNetwork, Loa
     """
     path = resolve(name_or_path)
     card = card_for(name_or_path) or card_for(path)
+    if card is not None and card.method != "focal":
+        raise WeightsError(f"{name_or_path} is for the method {card.method!r}, not for focal")
     if card is not None:
         module = module_for(card.backbone, **card.options)
     else:
