@@ -7,15 +7,19 @@ from tamperscope.perturb import jpeg
 
 
 def textured(seed: int, size: tuple[int, int] = (200, 280)) -> np.ndarray:
-    """A picture whose detail never repeats: noise at several scales."""
+    """A picture whose detail never repeats, with a photo's 1/f spectrum."""
     rng = np.random.default_rng(seed)
-    total = np.zeros((*size, 3), np.float32)
-    for scale in (4, 7, 12, 40):
-        grid = rng.standard_normal((size[0] // scale + 2, size[1] // scale + 2, 3))
-        total += cv2.resize(grid.astype(np.float32), size[::-1], interpolation=cv2.INTER_CUBIC) * (
-            10 + scale / 2
-        )
-    return np.clip(total + 128, 0, 255).astype(np.uint8)
+    h, w = size
+    frequency = np.hypot(np.fft.fftfreq(h)[:, None], np.fft.rfftfreq(w)[None])
+    frequency[0, 0] = 1.0
+    planes = []
+    for _ in range(3):
+        spectrum = np.fft.rfft2(rng.standard_normal(size)) / frequency
+        plane = np.fft.irfft2(spectrum, size)
+        planes.append(plane / plane.std())
+    common = planes[0]
+    mixed = np.stack([0.85 * common + 0.15 * p for p in planes], 2)
+    return np.clip(128 + 55 * mixed, 0, 255).astype(np.uint8)
 
 
 def moved(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

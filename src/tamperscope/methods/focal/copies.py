@@ -19,10 +19,10 @@ Plane = NDArray[np.float32]
 # Side of the correlation window, and the least distance between a region and its copy, in pixels.
 _WINDOW = 15
 _NEAREST = 20
-# On untouched held-back photos repetitive textures reach a peak of 14 deviations or an agreeing
-# area of 400 pixels, but not both; moved copies mostly reach both.
-_PEAK = 14.0
-_AREA = 400
+# Leaves, bricks and fences repeat themselves too, but mostly at short distances: there a peak has to
+# stand out further. All in deviations, pixels, and pixels of proof; set on held-back photos.
+_PEAK, _PEAK_NEAR, _NEAR = 7.0, 16.0, 64
+_AREA = 700
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ def _offsets(even: Plane, count: int) -> list[tuple[int, int]]:
         y, x = (int(i) for i in np.unravel_index(int(np.argmax(values)), values.shape))
         if values[y, x] < _PEAK * spread:
             break
-        found.append((y - cy, x - cx))
+        near = (y - cy) ** 2 + (x - cx) ** 2 < _NEAR**2
+        if not near or values[y, x] >= _PEAK_NEAR * spread:
+            found.append((y - cy, x - cx))
         values[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = 0.0
     return found
 
