@@ -187,7 +187,8 @@ def _is_number(value: Any) -> bool:
     return plain and math.isfinite(value)
 
 
-def _evidence_score(logits: Tensor, calibration: Calibration) -> float:
+def image_score(logits: Tensor, calibration: Calibration) -> float:
+    """How likely anything in the picture is forged, in [0, 1], from its calibrated logits."""
     top, area = image_statistics(logits)
     value = calibration.image_top * top + calibration.image_area * area + calibration.image_bias
     return float(1.0 / (1.0 + np.exp(-np.clip(value, -50, 50))))
@@ -202,7 +203,7 @@ def _decide_seeded(maps: FeatureMaps, config: FocalConfig, calibration: Calibrat
         mask=scores > threshold,
         scores=scores,
         threshold=threshold,
-        image_score=_evidence_score(logits, calibration),
+        image_score=image_score(logits, calibration),
         kind=MapKind.PROBABILITY,
         trace={"clustering": "seeded", "threshold": threshold},
     )
@@ -228,9 +229,9 @@ def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calib
     if pooled is not None:
         mask = resize_mask(mask, (pooled[0], pooled[1]), method="nearest")
     if maps.evidence is None:
-        image_score = separation if choice.mask.any() else 0.0
+        score = separation if choice.mask.any() else 0.0
     else:
-        image_score = _evidence_score(cell_logits(maps, calibration), calibration)
+        score = image_score(cell_logits(maps, calibration), calibration)
     trace = {
         "clustering": config.clustering,
         "foreground": choice.trace,
@@ -241,7 +242,7 @@ def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calib
         mask=mask,
         scores=scores,
         threshold=0.5,
-        image_score=image_score,
+        image_score=score,
         kind=MapKind.CLUSTER_SIMILARITY,
         trace=trace,
     )
@@ -257,6 +258,7 @@ def _labels(flat: Tensor, config: FocalConfig) -> NDArray[np.int64]:
         flat.numpy(),
         min_cluster_size=config.min_cluster_size,
         min_samples=config.min_samples or None,
+        metric=config.metric,
     )
     return labels
 
