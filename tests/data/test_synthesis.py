@@ -97,7 +97,9 @@ def test_samples_as_tensors(photos: Path) -> None:
 def test_splits_never_share_a_photo(photos: Path) -> None:
     train = {p.path for p in find_photos(photos, split="train", val_share=0.3)}
     val = {p.path for p in find_photos(photos, split="val", val_share=0.3)}
-    assert train and val and not train & val
+    assert train
+    assert val
+    assert not train & val
     assert len(train | val) == 24
     assert {held_back("a", 0.0), held_back("a", 1.0)} == {False, True}
 
@@ -144,7 +146,8 @@ def test_a_written_set_is_the_same_with_any_number_of_workers_and_after_a_stop(
 ) -> None:
     seen: list[int] = []
     one = write_dataset(photos, tmp_path / "one", count=6, seed=3, size=SIZE, progress=seen.append)
-    assert one["count"] == 6 and seen == [1, 2, 3, 4, 5, 6]
+    assert one["count"] == 6
+    assert seen == [1, 2, 3, 4, 5, 6]
     write_dataset(photos, tmp_path / "two", count=3, seed=3, size=SIZE)
     again = write_dataset(photos, tmp_path / "two", count=6, seed=3, size=SIZE, workers=2)
     assert again["kinds"] == one["kinds"]

@@ -103,7 +103,8 @@ def test_export_halves_parameters_keeps_buffers_and_writes_a_card(
         weights["body.0.weight"].float(), best["body.0.weight"], atol=1e-3, rtol=1e-3
     )
     card = card_for(out)
-    assert card is not None and card_path == sidecar(out)
+    assert card is not None
+    assert card_path == sidecar(out)
     assert card.sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
     assert card.bytes == out.stat().st_size
     assert (card.name, card.data, card.backbone) == ("tiny-1", 'own "photos"', "tiny net")

@@ -96,11 +96,11 @@ def add_noise(
     """
     field = rng.standard_normal(image.shape, dtype=np.float32)
     if grain > 0:
-        field = cv2.GaussianBlur(field, (0, 0), grain)
+        field = np.asarray(cv2.GaussianBlur(field, (0, 0), grain), np.float32)
         field /= max(float(field.std()), 1e-6)
     x = image.astype(np.float32)
     out = x + field * np.sqrt(sigma * sigma + shot * x)
-    return np.clip(np.rint(out), 0, 255).astype(np.uint8)
+    return cast(Array, np.clip(np.rint(out), 0, 255).astype(np.uint8))
 
 
 def adjust_tone(

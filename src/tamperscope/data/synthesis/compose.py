@@ -100,10 +100,7 @@ def remove(
         mask = grown.astype(bool)
     else:
         mask = regions.free_shape(rng, size, min(fraction, 0.15))
-    if rng.random() < 0.5:
-        filled = _inpaint(rng, host, mask)
-    else:
-        filled = _clone_fill(rng, host)
+    filled = _inpaint(rng, host, mask) if rng.random() < 0.5 else _clone_fill(rng, host)
     if rng.random() < 0.3:
         filled = perturb.add_noise(filled, float(rng.uniform(1, 5)), rng)
     return _finish(rng, host, filled, mask, "removal")
@@ -165,8 +162,9 @@ def _transform(
         pre = perturb.resize(
             np.ascontiguousarray(piece), (round(h * factor), round(w * factor)), "area"
         )
-        alpha = cv2.resize(
-            np.ascontiguousarray(alpha), pre.shape[1::-1], interpolation=cv2.INTER_AREA
+        alpha = np.asarray(
+            cv2.resize(np.ascontiguousarray(alpha), pre.shape[1::-1], interpolation=cv2.INTER_AREA),
+            np.float32,
         )
         piece, factor = pre, 1.0
         h, w = piece.shape[:2]
@@ -241,7 +239,7 @@ def _harmonise(rng: np.random.Generator, host: Array, layer: Array, mask: Mask) 
     ratio = np.clip((around.std(0) + 1) / (inside.std(0) + 1), 0.7, 1.4) ** strength
     shift = strength * (around.mean(0) - inside.mean(0))
     moved = (layer.astype(np.float32) - inside.mean(0)) * ratio + inside.mean(0) + shift
-    return np.clip(np.rint(moved), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(moved), 0, 255), np.uint8)
 
 
 def _finish(

@@ -218,5 +218,5 @@ def config_from_dict(values: dict[str, Any]) -> SynthesisConfig:
     unknown = sorted(set(values) - known)
     if unknown:
         raise ConfigError(f"unknown synthesis option {unknown}; known: {', '.join(sorted(known))}")
-    plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return SynthesisConfig(**plain)

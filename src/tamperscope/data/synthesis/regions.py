@@ -16,13 +16,14 @@ def blob(rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Ma
     h, w = size
     gh, gw = max(4, h // 8), max(4, w // 8)
     noise = rng.standard_normal((gh, gw)).astype(np.float32)
-    noise = cv2.GaussianBlur(noise, (0, 0), float(rng.uniform(1.2, 3.5)))
-    noise /= max(float(noise.std()), 1e-6)
+    sigma = float(rng.uniform(1.2, 3.5))
+    smooth = np.asarray(cv2.GaussianBlur(noise, (0, 0), sigma), np.float32)
+    smooth /= max(float(smooth.std()), 1e-6)
     cy, cx = placement(rng, size)
     yy, xx = np.mgrid[:gh, :gw]
     distance = np.hypot((yy + 0.5) / gh * h - cy, (xx + 0.5) / gw * w - cx)
     radius = np.sqrt(fraction * h * w / np.pi)
-    field = noise * float(rng.uniform(0.15, 0.6)) - distance / max(radius, 1.0)
+    field = smooth * float(rng.uniform(0.15, 0.6)) - distance / max(radius, 1.0)
     field = cv2.resize(field.astype(np.float32), (w, h), interpolation=cv2.INTER_CUBIC)
     level = np.quantile(field, 1.0 - fraction)
     return largest_piece(field > level)

@@ -1,4 +1,4 @@
-"""The photos that forgeries are made from: where they lie, which are held back, how one is drawn."""
+"""The photos forgeries are made from: where they lie, which are held back, how one is drawn."""
 
 import hashlib
 from dataclasses import dataclass

@@ -94,7 +94,7 @@ def _prepare(folder: Path, settings: dict[str, Any]) -> None:
             (folder / name).mkdir(parents=True, exist_ok=True)
         if path.is_file() and json.loads(path.read_text()) != json.loads(text):
             raise ConfigError(
-                f"{folder} holds a set made with other settings ({path.name}): choose another folder"
+                f"{folder} holds a set made with other settings ({path.name}): use another folder"
             )
         _write(path, text.encode())
     except OSError as error:

@@ -19,8 +19,8 @@ Plane = NDArray[np.float32]
 # Side of the correlation window, and the least distance between a region and its copy, in pixels.
 _WINDOW = 15
 _NEAREST = 20
-# Leaves, bricks and fences repeat themselves too, but mostly at short distances: there a peak has to
-# stand out further. All in deviations, pixels, and pixels of proof; set on held-back photos.
+# Leaves, bricks and fences repeat themselves too, but mostly at short distances: there a peak has
+# to stand out further. In deviations, pixels, and pixels of proof; set on held-back photos.
 _PEAK, _PEAK_NEAR, _NEAR = 7.0, 16.0, 64
 _AREA = 700
 
