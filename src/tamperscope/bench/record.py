@@ -19,7 +19,7 @@ from tamperscope.result import write_atomic
 FORMAT = "tamperscope-record"
 VERSION = 1
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pillow", "opencv-python-headless", "torch", "timm")
-KINDS = ("localization", "content-overlap", "speed")
+KINDS = ("localization", "content-overlap", "speed", "precision")
 
 
 @dataclass(frozen=True, kw_only=True)

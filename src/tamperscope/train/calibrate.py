@@ -263,7 +263,7 @@ def _best_thresholds(
             earned = np.where(kept, quality, 0.0)[forged].mean() - price * alarms
             if earned > best:
                 best, chosen = float(earned), (float(threshold), float(gate))
-    return round(chosen[0], 4), round(chosen[1], 4)
+    return round(chosen[0], 4), chosen[1]
 
 
 def _numbers(

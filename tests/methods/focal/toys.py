@@ -14,7 +14,7 @@ from tamperscope.backbones.base import Backbone
 from tamperscope.methods.focal.features import FeatureMaps
 from tamperscope.methods.focal.network import FocalNetwork, build_network
 from tamperscope.train.checkpoint import plain
-from tamperscope.weights import WeightsCard, load_state, load_strict, sha256_of
+from tamperscope.weights import WeightsCard, sha256_of
 from tamperscope.weights.cards import format_card, sidecar
 
 CPU = torch.device("cpu")
@@ -151,9 +151,3 @@ def save_tiny(path: Path, seed: int = 0, **card: Any) -> Path:
     """`tiny_network` as a file."""
     state = tiny_network(seed).state_dict()
     return save_weights(path, state, backbone="compact", options=TINY, **card)
-
-
-def reload(network: nn.Module, path: Path) -> nn.Module:
-    """Put a file's tensors into a network."""
-    load_strict(network, load_state(path), what=path.name)
-    return network

@@ -42,8 +42,8 @@ class FocalConfig:
             ``nearest`` cluster, or are pristine.
         majority: what if more than half came out forged: ``keep`` it, ``swap`` the labels, or call
             the picture ``clean``.
-        upsampling: of the mask to the picture's size: ``nearest`` (the note), or ``bilinear`` and
-            cut at half (as released).
+        upsampling: of the mask to the picture's size: ``nearest``, or ``bilinear`` and cut at half
+            (as released).
         opening, closing, dilation, erosion: radii in feature cells of the morphology applied to the
             mask; 0 = none.
         min_region: smallest region kept, as a share of the picture.
