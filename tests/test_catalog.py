@@ -7,7 +7,7 @@ import pytest
 import tamperscope
 from tamperscope import catalog
 from tamperscope.catalog import LoadOptions
-from tamperscope.errors import UnknownNameError
+from tamperscope.errors import ConfigError, UnknownNameError
 from tamperscope.image import DEFAULT_MAX_PIXELS
 from tamperscope.localizer import MethodCard
 from tamperscope.weights import list_weights
@@ -103,3 +103,18 @@ def test_localize_loads_and_runs() -> None:
     told: Any = tamperscope.localize("a.jpg", method="recorder", preset="second", opening=1)
     assert told[:2] == ("localized", "a.jpg")
     assert (told[2].preset, told[2].config) == ("second", {"opening": 1})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_pixels": 0},
+        {"max_pixels": "x"},
+        {"max_pixels": True},
+        {"device": None},
+        {"precision": 16},
+    ],
+)
+def test_options_of_the_wrong_kind_are_named(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        catalog.load("focal", **options)

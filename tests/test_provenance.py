@@ -195,6 +195,22 @@ def test_commit_of_a_checkout(tmp_path: Path) -> None:
     assert provenance._checkout_commit(tmp_path) == f"{head}-dirty"
 
 
+def test_the_commit_is_ours_inside_a_git_hook_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = {}
+    for name in ("ours", "theirs"):
+        source = tmp_path / name / "src" / "tamperscope" / "x.py"
+        source.parent.mkdir(parents=True)
+        source.write_text(f"a = {name!r}\n")
+        git(tmp_path / name, "init", "-q")
+        git(tmp_path / name, "add", ".")
+        git(tmp_path / name, "commit", "-q", "-m", name)
+        heads[name] = git(tmp_path / name, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "theirs" / ".git"))
+    assert provenance._checkout_commit(tmp_path / "ours") == heads["ours"] != heads["theirs"]
+
+
 def test_somebody_elses_repository_is_not_ours(tmp_path: Path) -> None:
     (tmp_path / "README").write_text("theirs")
     git(tmp_path, "init", "-q")

@@ -2,6 +2,7 @@ import json
 import os
 import stat
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,13 +141,20 @@ def test_record_is_readable_json_beside_the_npz(tmp_path: Path) -> None:
     assert sorted(p.name for p in npz.parent.iterdir()) == ["photo.json", "photo.npz"]
 
 
+def test_an_id_that_is_not_utf8_survives(tmp_path: Path) -> None:
+    found = make(provenance=replace(make().provenance, input_id="bad\udcff.jpg"))
+    npz, record = found.save(tmp_path, "photo")
+    assert json.loads(record.read_text(encoding="utf-8")) == found.to_record()
+    assert Localization.load(npz).provenance.input_id == "bad\udcff.jpg"
+
+
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     first = make().save(tmp_path, "a")
     second = make().save(tmp_path, "b")
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
-@pytest.mark.parametrize("stem", ["", "a/b", "../a", "/a", "."])
+@pytest.mark.parametrize("stem", ["", "a/b", "../a", "/a", ".", "..", "a\0b"])
 def test_stem_is_a_name_not_a_path(tmp_path: Path, stem: str) -> None:
     with pytest.raises(ResultError, match="is not a file name: leave folders to `directory`"):
         make().save(tmp_path, stem)

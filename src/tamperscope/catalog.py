@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tamperscope.errors import unknown
+from tamperscope.errors import ConfigError, unknown
 from tamperscope.image import DEFAULT_MAX_PIXELS, ImageSource
 from tamperscope.localizer import Localizer, MethodCard
 from tamperscope.result import Localization, MapKind
@@ -123,6 +123,11 @@ def load(
         WeightsError: the weights cannot be used.
     """
     entry = _entry(name)
+    if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
+        raise ConfigError(f"max_pixels must be a whole number of at least 1, not {max_pixels!r}")
+    for what, value in (("device", device), ("precision", precision)):
+        if not isinstance(value, str):
+            raise ConfigError(f"{what} must be a name such as 'auto', not {value!r}")
     preset = entry.card.presets[0] if preset is None else preset
     if preset not in entry.card.presets:
         raise unknown(f"preset of {name}", preset, entry.card.presets)

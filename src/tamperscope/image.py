@@ -250,7 +250,7 @@ def _read_file(name: str, max_pixels: int) -> bytes:
         if info.st_size > 16 * max_pixels + 2**26:
             raise ImageTooLargeError(
                 f"{name}: {info.st_size:,} bytes cannot be a picture of at most "
-                f"{max_pixels:,} pixels; raise max_pixels if it is one"
+                f"{max_pixels:,} pixels; raise max_pixels (--max-pixels) if it is one"
             )
         return Path(name).read_bytes()
     except FileNotFoundError as error:
@@ -397,7 +397,7 @@ def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
     if height * width > max_pixels:
         raise ImageTooLargeError(
             f"{name}: {width} x {height} is {height * width:,} pixels, more than the limit of "
-            f"{max_pixels:,}; make it smaller or raise max_pixels"
+            f"{max_pixels:,}; make it smaller or raise max_pixels (--max-pixels)"
         )
 
 

@@ -211,10 +211,18 @@ def _checkout_commit(root: Path) -> str | None:
     # Only our own checkout counts: site-packages may lie inside somebody else's repository.
     if not (root / ".git").exists() or not (root / "src" / "tamperscope").is_dir():
         return None
+    # A hook's GIT_DIR would name another repository, and looking must not lock this one's index.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
         done = subprocess.run(
-            [*command, "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
+            [*command, "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+            env=environment,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -116,11 +116,15 @@ class Localization:
         Raises:
             ResultError: ``stem`` is not a plain file name, or the folder cannot be written.
         """
-        if not stem or stem != Path(stem).name:
+        if not stem or stem != Path(stem).name or stem == ".." or "\0" in stem:
             raise ResultError(f"stem {stem!r} is not a file name: leave folders to `directory`")
         folder = Path(directory)
         npz, record = folder / f"{stem}.npz", folder / f"{stem}.json"
-        text = json.dumps(self.to_record(), indent=2, ensure_ascii=False, allow_nan=False)
+        values = self.to_record()
+        text = json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False)
+        if not _is_utf8(text):
+            # A file name that is not UTF-8 became the input's id: only escapes can carry it.
+            text = json.dumps(values, indent=2, ensure_ascii=True, allow_nan=False)
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -227,6 +231,14 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | memoryview) -> Path
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
     return target
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _map_kind(value: Any) -> MapKind:

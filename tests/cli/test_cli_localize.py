@@ -183,6 +183,9 @@ def test_a_name_of_the_longest_kind_still_fits(cli: Cli, picture: Picture) -> No
         (["localize", "a.png", "--max-pixels", "0"], 2, "max-pixels"),
         (["localize", "a.png", "--set", "level"], 2, "--set takes key=value, got 'level'"),
         (["localize", "a.png", "--set", "=1"], 2, "--set takes key=value, got '=1'"),
+        (["localize", "a.png", "--set", "device=cpu"], 2, "no setting of the method; use --device"),
+        (["localize", "a.png", "--set", "name=x"], 2, "no setting of the method; use --method"),
+        (["localize", "a.png", "--set", "max_pixels=9"], 2, "of the method; use --max-pixels"),
         (["localize", "a.png", "--set", "level=high"], 2, "write --set level=0.5"),
     ],
 )
@@ -289,6 +292,46 @@ def test_a_later_call_does_not_overwrite_another_picture(cli: Cli, picture: Pict
     assert len([name for name in names() if name.endswith(".json")]) == 2
 
 
+def test_pictures_and_files_of_others_are_never_overwritten(
+    cli: Cli, picture: Picture, here: Path
+) -> None:
+    picture("a.png")
+    picture("a.mask.png", bright=0)
+    picture("b.png")
+    (here / "b.json").write_text('{"license": "mine"}')
+    picture("c.png")
+    (here / "c.npz").write_bytes(b"somebody's features")
+    kept = {path: path.read_bytes() for path in here.iterdir()}
+    for _ in range(2):
+        assert cli("localize", "a.png", "a.mask.png", "b.png", "c.png", "-o", ".").exit_code == 0
+        assert {path: path.read_bytes() for path in kept} == kept
+        stems = {p.name.removesuffix(".npz") for p in here.glob("*.npz")}
+        assert stems == {"a.png", "a.mask", "b.png", "c.png", "c"}
+    assert cli("localize", "c.png", "-o", ".", "--resume").stdout.count("done before") == 1
+
+
+def test_a_foreign_index_is_not_replaced(cli: Cli, picture: Picture, here: Path) -> None:
+    picture("a.png")
+    page = here / "site" / "index.html"
+    page.parent.mkdir()
+    page.write_text("<h1>my site</h1>")
+    result = cli("localize", "a.png", "-o", "site", "--report")
+    assert result.exit_code == 2
+    assert "would be replaced: choose another folder with --output" in result.stderr
+    assert page.read_text() == "<h1>my site</h1>"
+    page.unlink()
+    for _ in range(2):
+        assert cli("localize", "a.png", "-o", "site", "--report").exit_code == 0
+
+
+def test_a_folder_in_the_output_folder_is_named_as_the_reason(cli: Cli, picture: Picture) -> None:
+    picture("photos/a.png")
+    for output in ("photos", "."):
+        result = cli("localize", "photos", "-o", output)
+        assert result.exit_code == 2
+        assert "photos: lies in the output folder, where no pictures are looked" in result.stderr
+
+
 def test_when_the_relative_path_is_taken_too_a_hash_decides(here: Path, picture: Picture) -> None:
     pictures = [picture(name) for name in ("p.png", "a/p.png", "a__p.png.png", "b/a__p.png.png")]
     stems = _outputs.Names(here / "out", [pictures[0], pictures[2], pictures[1], pictures[3]])
@@ -300,7 +343,13 @@ def test_when_the_relative_path_is_taken_too_a_hash_decides(here: Path, picture:
 
 @pytest.mark.parametrize(
     ("name", "start"),
-    [("index.png", "index.png"), ("a:b.png", "a_b-"), ("...png", "picture-"), ("é.png", "é")],
+    [
+        ("index.png", "index.png"),
+        ("a:b.png", "a_b-"),
+        ("...png", "picture-"),
+        ("é.png", "é"),
+        ("CON.png", "_CON-"),
+    ],
 )
 def test_awkward_stems(here: Path, name: str, start: str) -> None:
     path = here / name

@@ -163,6 +163,8 @@ def test_weights_list_for_people_and_programs(cli: Cli) -> None:
     from tamperscope.weights import list_weights
 
     text = cli("weights", "list").stdout
+    hashes = [line for line in text.splitlines() if line.startswith("  sha256: ")]
+    assert hashes == [line.rstrip() for line in hashes] != []
     listed = json.loads(cli("weights", "list", "--json").stdout)
     assert [entry["name"] for entry in listed] == [card.name for card in list_weights()]
     for card in list_weights():

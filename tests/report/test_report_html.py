@@ -3,6 +3,7 @@ import hashlib
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -209,6 +210,12 @@ def test_index_ranks_by_score_and_lists_failures() -> None:
     assert "bad<b>.jpg is not a picture" in page.text
     assert "3 pictures examined" in page.text
     assert "does not prove that a picture is authentic" in page.text
+
+
+def test_index_puts_what_was_found_before_higher_scores_without_a_region() -> None:
+    found = replace(entry("found", 0.3), flagged=True)
+    page = Page(index_page([entry("clean", 0.9), found]))
+    assert page.text.index("found nothing") < page.text.index("clean nothing")
 
 
 @pytest.mark.parametrize(

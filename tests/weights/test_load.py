@@ -98,7 +98,8 @@ def test_code_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
 
 def test_a_plain_pickle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "w.pkl").write_bytes(pickle.dumps({"weight": Trap(tmp_path / "sprung")}))
-    with pytest.raises(WeightsError, match=r"w\.pkl"):
+    # What happened, not the general advice that PyTorch starts its message with.
+    with pytest.raises(WeightsError, match=r"w\.pkl .*damaged \(Unsupported operand 149"):
         load_state(tmp_path / "w.pkl")
     assert not (tmp_path / "sprung").exists()
 

@@ -51,6 +51,11 @@ def find_pictures(asked: Sequence[str], *, recursive: bool, skip: Path) -> Found
 def _expand(text: str, recursive: bool, outputs: Path) -> list[Path]:
     path = Path(text)
     if path.is_dir():
+        if _inside(path, outputs):
+            raise DataError(
+                "lies in the output folder, where no pictures are looked for; "
+                "choose another folder with --output, or name the pictures"
+            )
         found = _in_folder(path, recursive, outputs)
         if not found:
             deeper = "" if recursive else "; --recursive looks in the folders inside it"

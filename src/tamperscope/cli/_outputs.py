@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tamperscope.cli._inputs import common_parent
+from tamperscope.errors import DataError
 from tamperscope.report.plain import printable
 
 if TYPE_CHECKING:
@@ -25,8 +27,16 @@ KINDS = {
 }
 """Output -> what follows the stem. The record, ``<stem>.json``, is written last."""
 
+RESULT_FORMAT = "tamperscope localization"
+"""What a record calls itself: `Localization.to_record`, named here to start without numpy."""
+
+GENERATOR = b'<meta name="generator" content="tamperscope">'
+"""By this line of their head the pages of `tamperscope.report` are known as ours."""
+
 _LONGEST = 100
 _RESERVED = {"index"}
+# Windows takes these for devices, whatever follows their first dot.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 
 
 class Names:
@@ -34,14 +44,17 @@ class Names:
 
     A stem is the picture's own; if another picture has it (in this run, or in a record of an
     earlier one) the path relative to the common folder, with ``__`` for separators; and if that is
-    taken too, the same with a short hash of the full path. Case does not tell two stems apart,
-    because on some file systems it does not tell two files apart.
+    taken too, the same with a short hash of the full path. Files that tamperscope did not write,
+    and pictures still to be examined, take a stem as well: they are never overwritten. Case does
+    not tell two stems apart, because on some file systems it does not tell two files apart.
     """
 
     def __init__(self, folder: Path, pictures: Sequence[Path]) -> None:
         self._folder = folder
         self._root = common_parent(pictures)
         self._owners: dict[str, Path] = {}
+        where, full = folder.resolve(), [picture.resolve() for picture in pictures]
+        self._inputs = {path.name.casefold() for path in full if path.parent == where}
         self._stems = {picture: self._claim(picture) for picture in pictures}
 
     def __getitem__(self, picture: Path) -> str:
@@ -55,7 +68,8 @@ class Names:
         full = picture.resolve()
         for stem in self._candidates(full):
             key = stem.casefold()
-            if key not in _RESERVED and self._owner(stem) in (None, full):
+            taken = key in _RESERVED or self._owner(stem) not in (None, full)
+            if not taken and not self._would_destroy(stem):
                 self._owners[key] = full
                 return stem
         raise AssertionError("a sha256 of the path cannot be taken by another path")
@@ -65,6 +79,14 @@ class Names:
         digest = hashlib.sha256(os.fsencode(full)).hexdigest()
         stem = _safe(full.stem)
         return [stem, relative, f"{relative}-{digest[:8]}", f"{relative}-{digest}"]
+
+    def _would_destroy(self, stem: str) -> bool:
+        """Whether our files of this stem would replace somebody else's."""
+        files = [f"{stem}.json", *(stem + ending for ending in KINDS.values())]
+        if not self._inputs.isdisjoint(name.casefold() for name in files):
+            return True
+        exists = any(os.path.lexists(self._folder / name) for name in files)
+        return exists and not _ours(self._folder, stem)
 
     def _owner(self, stem: str) -> Path | None:
         if (mine := self._owners.get(stem.casefold())) is not None:
@@ -76,11 +98,27 @@ class Names:
 def _safe(name: str) -> str:
     """A file name every common file system takes, short enough to carry our endings."""
     clean = re.sub(r'[\\/:*?"<>|%]', "_", printable(name)).strip(" .") or "picture"
+    if _DEVICES.match(clean):
+        clean = f"_{clean}"
     if clean == name and len(os.fsencode(clean)) <= _LONGEST:
         return clean
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     short = os.fsencode(clean)[:_LONGEST].decode(errors="ignore")
     return f"{short}-{digest}"
+
+
+def _ours(folder: Path, stem: str) -> bool:
+    """Whether tamperscope wrote the result of this stem: its JSON or its scores say so."""
+    try:
+        if json.loads((folder / f"{stem}.json").read_bytes())["format"] == RESULT_FORMAT:
+            return True
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    try:
+        with zipfile.ZipFile(folder / (stem + KINDS["scores"])) as scores:
+            return {"score_map.npy", "mask.npy", "record.npy"} <= set(scores.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
@@ -167,6 +205,26 @@ def make_record(
         "run_digest": run_digest,
         **result.to_record(),
     }
+
+
+def check_index(folder: Path) -> None:
+    """Refuse to replace an ``index.html`` that tamperscope did not write.
+
+    Raises:
+        DataError: there is one.
+    """
+    path = folder / "index.html"
+    try:
+        head = path.read_bytes()[:4096]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError:
+        head = b""
+    if GENERATOR not in head:
+        raise DataError(
+            f"{path} was not written by tamperscope and would be replaced: "
+            "choose another folder with --output"
+        )
 
 
 def write_report(

@@ -46,7 +46,8 @@ def localize(
         str | None,
         typer.Option(
             "--weights",
-            help="Name or file of the weights; `tamperscope weights list` lists the known ones.",
+            help="Name or file of the weights; `tamperscope weights list` lists the known ones. "
+            "Several, with commas between them, are fused where the method can.",
             show_default=False,
         ),
     ] = None,
@@ -92,7 +93,7 @@ def localize(
     Pictures of the same name from different folders get names of their own. A picture that cannot
     be read is one line on standard error, and the rest goes on.
     """
-    config = _console.parse_settings(settings or [])
+    config = _settings(settings or [])
     found = _inputs.find_pictures(paths, recursive=recursive, skip=output)
     errors = _console.stderr()
     for name, problem in found.problems:
@@ -108,7 +109,7 @@ def localize(
         max_pixels=max_pixels,
         **config,
     )
-    _make_folder(output)
+    _make_folder(output, report)
     run = _Run(localizer, output, found.pictures, max_pixels, report=report, resume=resume)
     run.failures += [(name, _console.describe_error(error)) for name, error in found.problems]
     try:
@@ -136,12 +137,31 @@ def _load(method: str, **options: Any) -> "Localizer":
         raise typer.Exit(_console.USAGE) from None
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, report: bool) -> None:
+    from tamperscope.errors import DataError
+
     try:
+        if report:
+            _outputs.check_index(folder)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror or str(error)
         _console.usage_error(f"cannot write to {folder}: {reason}; choose another with --output")
+    except DataError as error:
+        _console.usage_error(str(error))
+
+
+# What `tamperscope.load` takes beside a method's own settings.
+_OPTIONS = ("method", "name", "preset", "weights", "device", "precision", "max_pixels")
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, Any]:
+    config = _console.parse_settings(pairs)
+    for key in _OPTIONS:
+        if key in config:
+            option = "--method" if key == "name" else f"--{key.replace('_', '-')}"
+            _console.usage_error(f"--set {key}: is no setting of the method; use {option}")
+    return config
 
 
 @dataclass(frozen=True)
@@ -152,6 +172,7 @@ class _Row:
     """None: done in an earlier run."""
     stem: str
     image_score: float
+    flagged: bool
 
 
 @dataclass
@@ -202,7 +223,16 @@ class _Run:
             )
             seconds = time.perf_counter() - started
             self._keep_thumbnail(stem, image, result)
-        self.rows.append(_Row(picture, record["verdict"], seconds, stem, record["image_score"]))
+        self.rows.append(
+            _Row(
+                picture,
+                record["verdict"],
+                seconds,
+                stem,
+                record["image_score"],
+                record["forged_fraction"] > 0,
+            )
+        )
         return {**record, "skipped": seconds is None, "folder": str(self.folder)}
 
     def _completed(self, image: Any, stem: str, record: dict[str, Any]) -> dict[str, Any]:
@@ -241,6 +271,7 @@ class _Run:
             image_score=row.image_score,
             thumbnail=self._thumbnails[row.stem],
             page=row.stem + _outputs.KINDS["report"],
+            flagged=row.flagged,
         )
 
 

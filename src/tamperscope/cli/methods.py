@@ -34,5 +34,5 @@ def methods(
             ("Weights: ", ", ".join(card.weights) or "none"),
             ("Paper: ", card.paper),
         ):
-            console.print(Padding(Text.assemble((label, "dim"), text), (0, 0, 0, 2)))
+            console.print(Padding(Text.assemble((label, "dim"), text), (0, 0, 0, 2), expand=False))
         console.print()

@@ -159,4 +159,4 @@ def _describe(title: str, summary: str, facts: dict[str, str]) -> None:
     console.print(Text.assemble((printable(title), "bold"), f"  {summary}"))
     for label, value in facts.items():
         line = Text.assemble((f"{label}: ", "dim"), printable(value or "none"))
-        console.print(Padding(line, (0, 0, 0, 2)))
+        console.print(Padding(line, (0, 0, 0, 2), expand=False))

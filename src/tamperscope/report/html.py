@@ -46,6 +46,8 @@ class IndexEntry:
     """JPEG bytes, see `thumbnail`."""
     page: str
     """File name of its page, beside the index."""
+    flagged: bool = False
+    """Whether a region was found."""
 
 
 def report_page(
@@ -93,7 +95,8 @@ def index_page(entries: Sequence[IndexEntry], failures: Iterable[tuple[str, str]
     Returns:
         HTML text; write it as UTF-8 into the folder of the pages.
     """
-    ranked = sorted(entries, key=lambda entry: (-entry.image_score, entry.name))
+    # Something found comes first: a clean picture may score above the mask of another one.
+    ranked = sorted(entries, key=lambda entry: (not entry.flagged, -entry.image_score, entry.name))
     cards = [
         {
             "name": wording.printable(entry.name),

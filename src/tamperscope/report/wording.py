@@ -10,8 +10,9 @@ NOT_PROOF = "this does not prove that the picture is authentic"
 
 _MAPS = {
     MapKind.PROBABILITY: (
-        "Each pixel carries an estimated probability of being manipulated. It holds for pictures "
-        "like those the method was trained and calibrated on."
+        "Each pixel carries an estimated probability of being manipulated, as if manipulated and "
+        "untouched places were equally common. It was fitted on made forgeries and holds for "
+        "pictures like those: read it as a ranking of places rather than a chance."
     ),
     MapKind.SALIENCY: (
         "Each pixel shows how much it mattered to a decision about the whole picture. It ranks "

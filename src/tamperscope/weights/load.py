@@ -93,7 +93,9 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _damaged(path: Path, size: int, error: Exception) -> WeightsError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    # PyTorch puts its general advice first and what happened last.
+    text = str(error).rpartition("WeightsUnpickler error:")[2]
+    reason = " ".join(text.split())[:120] or type(error).__name__
     return WeightsError(
         f"{path} ({size} bytes) is truncated or damaged ({reason}): download or convert it again"
     )

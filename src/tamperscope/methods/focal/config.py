@@ -24,14 +24,16 @@ class FocalConfig:
         square_size: side in pixels for ``square``.
         tile, overlap: side and overlap of tiles in pixels for ``native``; both multiples of 32, so
             that every tile sees the picture's 8x8 JPEG grid in the same place. A picture no larger
-            than a tile is one tile. ``tile`` caps the memory.
+            than a tile is one tile. ``tile`` caps what the network needs;
+            the maps of the whole picture come on top, about 80 bytes for each of its pixels.
         clustering: ``seeded``: two-means on the sphere started from the network's evidence (needs
             an evidence head; ours); ``kmeans``: cosine k-means, k = 2, as released; ``hdbscan``: as
             published.
         min_cluster_size, min_samples, metric: of HDBSCAN; ``min_samples`` 0 = as
             ``min_cluster_size``.
         kmeans_restarts: random starts of ``kmeans``.
-        copies: for ``seeded``: also look for regions that stand in the picture twice (ours).
+        copies: also look for regions that stand in the picture twice (ours): a cue for the score
+            map of ``seeded``, and for the image score of every clustering.
         max_points: clusterings other than ``seeded`` see at most so many feature vectors; more are
             pooled by area first, and the result's notes say so. 0 = no limit.
         pristine: which clusters are pristine: the ``largest``; the larger of two (``released``, as
