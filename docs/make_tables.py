@@ -1,10 +1,11 @@
-"""Put the tables made from results/*.json into README.md, between its markers.
+"""Put the tables made from results/ into README.md and docs/training.md, between their markers.
 
     python docs/make_tables.py
 
 Numbers get into the README in no other way, so that each has a record behind it.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from tamperscope.bench.tables import (
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+TRAINING = ROOT / "docs" / "training.md"
 RESULTS = ROOT / "results"
 NONE_YET = "No record yet.\n"
 
@@ -46,7 +48,33 @@ def filled(text: str, records: Records) -> str:
     return MARKED.sub(fill, text)
 
 
+RUNS = re.compile(r"(<!-- runs -->\n).*?(<!-- end of runs -->)", re.DOTALL)
+
+
+def with_runs(text: str, folder: Path) -> str:
+    """The text with the validation numbers of every training log in ``folder``."""
+    lines = [
+        "| run | samples | loss | AUC | F1 | IoU | authentic cells flagged |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["event"] != "validation":
+                continue
+            numbers = (
+                f"{row[name]:.3f}"
+                for name in ("loss", "evidence_auc", "evidence_f1", "evidence_iou", "false_alarm")
+            )
+            lines.append(f"| {path.stem} | {row['samples']} | {' | '.join(numbers)} |")
+    table = "\n".join(lines) + "\n"
+    return RUNS.sub(lambda match: match[1] + table + match[2], text)
+
+
 if __name__ == "__main__":
+    TRAINING.write_text(
+        with_runs(TRAINING.read_text(encoding="utf-8"), RESULTS / "training"), encoding="utf-8"
+    )
     README.write_text(
         filled(README.read_text(encoding="utf-8"), load_records(RESULTS)), encoding="utf-8"
     )

@@ -79,6 +79,14 @@ def test_readme_tables_are_those_of_the_records() -> None:
     )
 
 
+def test_training_table_is_that_of_the_logs() -> None:
+    tables = script("docs/make_tables.py")
+    text = tables.TRAINING.read_text(encoding="utf-8")
+    made = tables.with_runs(text, ROOT / "results" / "training")
+    assert made == text, "run: python docs/make_tables.py"
+    assert "| focal-compact |" in made
+
+
 def test_tables_fill_their_markers_and_nothing_else() -> None:
     tables = script("docs/make_tables.py")
     text = "a\n<!-- table: speed -->\nold\n<!-- end of table -->\nb 0.5\n"
