@@ -63,9 +63,9 @@ class TestSpans:
     def test_a_side_within_a_tile_is_one(self, length: int) -> None:
         assert spans(length, 1024, 128) == [(0, length)]
 
-    def test_last_tile_ends_with_the_picture(self) -> None:
-        assert spans(1025, 1024, 128) == [(0, 1024), (32, 1025)]
-        assert spans(2000, 1024, 128) == [(0, 1024), (896, 1920), (992, 2000)]
+    def test_tiles_share_the_work(self) -> None:
+        assert spans(1025, 1024, 128) == [(0, 608), (480, 1025)]
+        assert spans(2000, 1024, 128) == [(0, 768), (640, 1408), (1280, 2000)]
 
 
 def near_seams(size: tuple[int, int], config: FocalConfig, reach: int) -> NDArray[np.bool_]:

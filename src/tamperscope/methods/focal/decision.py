@@ -8,7 +8,7 @@ but need not be on it. A picture without a second side is clean.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -131,14 +131,7 @@ def decide(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> 
     if cleaned:
         mask = np.zeros_like(mask)
     trace = {**raw.trace, "image_threshold": gate, "below_image_threshold": bool(cleaned)}
-    return Decision(
-        mask=mask,
-        scores=raw.scores,
-        threshold=raw.threshold,
-        image_score=raw.image_score,
-        kind=raw.kind,
-        trace=trace,
-    )
+    return replace(raw, mask=mask, trace=trace)
 
 
 def check_evidence(config: FocalConfig, available: bool) -> None:

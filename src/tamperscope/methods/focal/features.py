@@ -108,16 +108,17 @@ def _forward(
 
 
 def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Tiles along one side as (start, stop): starts are multiples of 32, the last one ends at
-    ``length``.
+    """Tiles along one side as (start, stop): as few as ``tile`` allows, of about equal length,
+    overlapping by ``overlap``; starts are multiples of 32, the last one ends at ``length``.
     """
     if length <= tile:
         return [(0, length)]
-    step = tile - overlap
-    starts = list(range(0, length - tile, step))
-    # The last tile starts on the grid too, so it may be up to 31 pixels shorter than the others.
-    last = -(-(length - tile) // 32) * 32
-    return [(s, s + tile) for s in starts] + [(last, length)]
+    fresh = length - overlap
+    count = -(-fresh // (tile - overlap))
+    # Equal steps: full tiles and a remnant would look at much of the picture twice.
+    step = -(-fresh // (32 * count)) * 32
+    starts = range(0, fresh, step)
+    return [(start, min(start + step + overlap, length)) for start in starts]
 
 
 def _tiles(
