@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ def write_dataset(
             done = _tick(done, progress)
     else:
         arguments = (config, split, str(photos), seed, count)
-        with ProcessPoolExecutor(workers, initializer=_start, initargs=arguments) as pool:
+        # Not by fork: a child of a process whose libraries run threads can wait for them for ever.
+        spawn = get_context("spawn")
+        with ProcessPoolExecutor(
+            workers, mp_context=spawn, initializer=_start, initargs=arguments
+        ) as pool:
             jobs = ((str(folder), i) for i in todo)
             for _ in pool.map(_write_in_worker, jobs, chunksize=4):
                 done = _tick(done, progress)
