@@ -58,7 +58,8 @@ def extract(
     ]
     fused = fuse_features(features)[0].permute(1, 2, 0).contiguous()
     copies = None
-    if config.copies:
+    # Copies only ever add to evidence: without any, looking for them would be wasted.
+    if config.copies and evidence:
         found = torch.from_numpy(duplicate_map(pixels))
         copies = F.adaptive_avg_pool2d(found[None], grid)[0]
     return FeatureMaps(fused, torch.stack(evidence).mean(0) if evidence else None, copies)
