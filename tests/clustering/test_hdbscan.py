@@ -1,15 +1,28 @@
-"""HDBSCAN against library references (hdbscan_ref) and on degenerate inputs."""
+"""HDBSCAN against library references (hdbscan_ref), on degenerate inputs, and as an estimator.
 
+The spanning tree and labels at large are the business of test_engine.
+"""
+
+import inspect
 from typing import Any
 
 import hdbscan as hdbscan_library
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.validation import check_is_fitted
 
 from reference import recipe
+from reference.exact_tree import same_partition
+from reference.point_sets import CASES
+from tamperscope.clustering.estimator import HDBSCAN
 from tamperscope.clustering.foreground import select_forged
-from tamperscope.clustering.hdbscan import MATRIX_LIMIT, hdbscan
+from tamperscope.clustering.hdbscan import hdbscan
 from tamperscope.errors import ClusteringError, ConfigError
 
 ARRAYS = np.load(recipe.FOLDER / "hdbscan_ref.npz")
@@ -21,14 +34,6 @@ def blobs(*sizes: int, channels: int = 4, spread: float = 0.05) -> NDArray[np.fl
         np.eye(channels)[i] + rng.normal(size=(n, channels)) * spread for i, n in enumerate(sizes)
     ]
     return np.concatenate(rows)
-
-
-def same_partition(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    """Equal up to the names of the clusters; noise is noise."""
-    pairs = set(zip(a.tolist(), b.tolist(), strict=True))
-    return len(pairs) == len({x for x, _ in pairs}) == len({y for _, y in pairs}) and all(
-        (x == -1) == (y == -1) for x, y in pairs
-    )
 
 
 @pytest.mark.parametrize("picture", ["forged", "pristine"])
@@ -83,16 +88,6 @@ def test_cosine_sees_directions_only() -> None:
     assert same_partition(labels, np.repeat([0, 1], [120, 80]))
 
 
-def test_tree_and_matrix_agree(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = blobs(150, 90, channels=24, spread=0.1)
-    matrix, _ = hdbscan(rows, min_cluster_size=40)
-    assert len(rows) <= MATRIX_LIMIT
-    monkeypatch.setitem(hdbscan.__globals__, "MATRIX_LIMIT", 100)
-    tree, _ = hdbscan(rows, min_cluster_size=40)
-    assert same_partition(tree, matrix)
-    assert set(tree) == {0, 1}
-
-
 def test_too_few_rows_are_noise() -> None:
     assert (hdbscan(blobs(30, 19), min_cluster_size=50)[0] == -1).all()
     assert hdbscan(np.zeros((0, 3)), min_cluster_size=50)[0].shape == (0,)
@@ -135,3 +130,87 @@ def test_errors() -> None:
         hdbscan(rows, min_samples=0)
     with pytest.raises(ConfigError, match="unknown metric 'l1'; use 'euclidean' or 'cosine'"):
         hdbscan(rows, metric="l1")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="unknown selection 'best'; use 'eom' or 'leaf'"):
+        hdbscan(rows, selection="best")  # type: ignore[arg-type]
+
+
+def test_leaves_are_finer_than_excess_of_mass() -> None:
+    """Two far groups, one of which falls into two near ones."""
+    near = np.array([[0.0, 0.0], [0.0, 0.6], [20.0, 0.0]])
+    rng = np.random.default_rng(2)
+    rows = np.repeat(near, 80, axis=0) + rng.normal(size=(240, 2)) * 0.1
+    leaf, _ = hdbscan(rows, min_cluster_size=20, min_samples=5, selection="leaf")
+    eom, _ = hdbscan(rows, min_cluster_size=20, min_samples=5)
+    assert len(set(leaf[leaf >= 0])) >= 3
+    for label in set(leaf[leaf >= 0]):
+        assert len(set(eom[leaf == label]) - {-1}) <= 1
+
+
+def test_one_cluster_only_when_allowed() -> None:
+    rows = blobs(200, channels=3)
+    assert set(hdbscan(rows, min_cluster_size=50)[0]) == {-1}
+    labels, strength = hdbscan(rows, min_cluster_size=50, allow_single_cluster=True)
+    assert set(labels) <= {-1, 0}
+    assert (labels == 0).sum() >= 50
+    assert strength.max() == 1
+
+
+# ------------------------------------------------------------------------------- the estimator
+
+NOT_OURS: dict[str, str] = {}
+"""Checks of scikit-learn that this estimator is not meant to pass, and why."""
+
+
+@parametrize_with_checks(
+    [HDBSCAN(min_cluster_size=5), HDBSCAN(min_cluster_size=4, min_samples=2, selection="leaf")],
+    expected_failed_checks=lambda _: NOT_OURS,
+)
+def test_scikit_learn_takes_it_for_an_estimator(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def test_estimator_gives_what_the_function_gives() -> None:
+    rows = CASES["touching clusters"]()
+    for options in (
+        {"min_cluster_size": 40},
+        {"min_cluster_size": 40, "min_samples": 5},
+        {"min_cluster_size": 30, "selection": "leaf"},
+        {"min_cluster_size": 30, "metric": "cosine", "allow_single_cluster": True},
+    ):
+        model = HDBSCAN(**options)
+        labels, strength = hdbscan(rows, **options)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(model.fit_predict(rows), labels)
+        np.testing.assert_array_equal(model.labels_, labels)
+        np.testing.assert_array_equal(model.probabilities_, strength)
+        assert model.n_features_in_ == 4
+
+
+def test_estimator_parameters_are_those_of_the_function() -> None:
+    parameters = HDBSCAN().get_params()
+    function = inspect.signature(hdbscan).parameters
+    for name, value in parameters.items():
+        assert function[name].default == value
+    changed = HDBSCAN().set_params(min_cluster_size=7, selection="leaf")
+    assert (changed.min_cluster_size, changed.selection) == (7, "leaf")
+    assert clone(changed).get_params() == changed.get_params()
+    with pytest.raises(ValueError, match="Invalid parameter 'min_size'"):
+        HDBSCAN().set_params(min_size=3)
+    assert set(parameters) == set(function) - {"features"}
+
+
+def test_estimator_errors() -> None:
+    rows = blobs(30, 30)
+    with pytest.raises(ConfigError, match="min_cluster_size must be at least 2, got 1"):
+        HDBSCAN(min_cluster_size=1).fit(rows)
+    with pytest.raises(ValueError, match="NaN"):
+        HDBSCAN(min_cluster_size=5).fit(np.full((60, 3), np.nan))
+    with pytest.raises(NotFittedError, match="not fitted"):
+        check_is_fitted(HDBSCAN())
+
+
+def test_estimator_in_a_pipeline() -> None:
+    rows = blobs(90, 70)
+    labels = make_pipeline(StandardScaler(), HDBSCAN(min_cluster_size=30)).fit_predict(rows)
+    scaled = (rows - rows.mean(0)) / rows.std(0)
+    assert same_partition(labels, hdbscan(scaled, min_cluster_size=30)[0])
+    assert set(labels) >= {0, 1}

@@ -1,34 +1,36 @@
-"""HDBSCAN on the features of one picture: exact, Euclidean or cosine."""
+"""HDBSCAN on the features of one picture, exact; `estimator` has it for scikit-learn."""
 
-import warnings
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamperscope.errors import ClusteringError, ConfigError
+from tamperscope.clustering._dendrogram import Selection, condense, label, select
+from tamperscope.clustering.engine import SpanningTree, checked, spanning_tree
+from tamperscope.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 HdbscanMetric = Literal["euclidean", "cosine"]
 
-MATRIX_LIMIT = 8192
-"""Up to this many rows the full distance matrix may be formed (float64; at the limit 512 MiB, twice
-that at the peak); above it the memory stays proportional to the rows."""
-
-_TREE_DIMENSIONS = 12
-
 
 def hdbscan(
-    features: NDArray[np.floating],
+    features: "NDArray[np.floating] | torch.Tensor",
     *,
     min_cluster_size: int = 500,
     min_samples: int | None = None,
     metric: HdbscanMetric = "euclidean",
     allow_single_cluster: bool = False,
+    selection: Selection = "eom",
+    max_memory: int | None = None,
+    threads: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """HDBSCAN (Campello et al. 2013), clusters by excess of mass; no approximation.
+    """HDBSCAN (Campello et al. 2013); no approximation.
 
     Args:
-        features: (n, C) float, one row per pixel.
+        features: (n, C) float, one row per pixel. A torch tensor on a GPU is clustered there; the
+            answer is the same.
         min_cluster_size: smallest group that counts as a cluster, at least 2.
         min_samples: k of the core distance, *not* counting the point itself (the convention of the
             hdbscan library; scikit-learn counts it, so its value is one higher). None: the
@@ -39,68 +41,87 @@ def hdbscan(
             a run on 1 - cos.
         allow_single_cluster: accept one cluster that holds everything. Off in the published
             method: it merges a true pair of regions into one.
+        selection: ``eom``: clusters by excess of mass; ``leaf``: those without clusters inside.
+        max_memory: bytes to use beyond the features, nearly; less is slower. None: as many as it
+            takes, about 6 KB a row at min_samples = 500. Not on a GPU.
+        threads: CPU threads; None: one for each core.
 
     Returns:
         labels (n,): 0, 1, ... or -1 for noise; probabilities (n,) in [0, 1]: strength of membership
         in the own cluster, 0 for noise. One dense mode gives all -1: there is nothing to separate.
-        So do fewer rows than min_cluster_size, and rows that are all equal.
+        So do fewer rows than min_cluster_size, and rows that are all equal. Where several merges
+        happen at one distance they are taken as one, so that the order of the rows does not matter;
+        a row on the saddle between two clusters, which other libraries give to either, is noise.
 
     Raises:
         ClusteringError: values that are not finite, or an array that is not (n, C) float.
         ConfigError: an option out of range.
     """
+    _check_options(min_cluster_size, min_samples, metric, selection)
+    n = len(features)
+    k = min(min_cluster_size if min_samples is None else min_samples, max(n - 1, 1))
+    rows: Any = features
+    if not isinstance(features, np.ndarray) and features.device.type == "cpu":
+        rows = features.numpy(force=True)
+    if isinstance(rows, np.ndarray):
+        rows = checked(rows)
+        if metric == "cosine":
+            rows = _unit(rows)
+    if n < min_cluster_size:
+        return np.full(n, -1, np.int64), np.zeros(n)
+    tree = _tree(rows, k, metric, max_memory, threads)
+    return clusters(
+        tree,
+        min_cluster_size=min_cluster_size,
+        allow_single_cluster=allow_single_cluster,
+        selection=selection,
+    )
+
+
+def clusters(
+    tree: SpanningTree,
+    *,
+    min_cluster_size: int,
+    allow_single_cluster: bool = False,
+    selection: Selection = "eom",
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Labels and strengths from a spanning tree, as `hdbscan` returns them.
+
+    Any minimum spanning tree of the same rows gives the same ones.
+    """
+    n = len(tree.core_distances)
+    if n < min_cluster_size or not tree.weights.any():
+        return np.full(n, -1, np.int64), np.zeros(n)
+    condensed = condense(tree.edges, tree.weights, min_cluster_size)
+    chosen = select(condensed, selection=selection, allow_single_cluster=allow_single_cluster)
+    return label(condensed, chosen)
+
+
+def _tree(
+    rows: Any, k: int, metric: HdbscanMetric, max_memory: int | None, threads: int | None
+) -> SpanningTree:
+    if isinstance(rows, np.ndarray):
+        return spanning_tree(rows, min_samples=k, max_memory=max_memory, threads=threads)
+    from tamperscope.clustering.torch_engine import spanning_tree_torch
+
+    return spanning_tree_torch(rows, min_samples=k, unit=metric == "cosine")
+
+
+def _check_options(
+    min_cluster_size: int, min_samples: int | None, metric: str, selection: str
+) -> None:
     if min_cluster_size < 2:
         raise ConfigError(f"min_cluster_size must be at least 2, got {min_cluster_size}")
     if min_samples is not None and min_samples < 1:
         raise ConfigError(f"min_samples must be at least 1 or None, got {min_samples}")
-    rows = _check(features)
-    if metric == "cosine":
-        rows = _unit(rows)
-    elif metric != "euclidean":
+    if metric not in ("euclidean", "cosine"):
         raise ConfigError(f"unknown metric {metric!r}; use 'euclidean' or 'cosine'")
-    n = len(rows)
-    if n < min_cluster_size or not np.ptp(rows, axis=0).any():
-        return np.full(n, -1, np.int64), np.zeros(n)
-    neighbours = min(min_cluster_size if min_samples is None else min_samples, n - 1)
-    return _cluster(rows, min_cluster_size, neighbours, allow_single_cluster)
+    if selection not in ("eom", "leaf"):
+        raise ConfigError(f"unknown selection {selection!r}; use 'eom' or 'leaf'")
 
 
-def _cluster(
-    rows: NDArray[np.float64], min_cluster_size: int, neighbours: int, single: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    # Imported here: it takes most of a second, which only this function should cost.
-    from sklearn.cluster import HDBSCAN
-
-    n, channels = rows.shape
-    tree = n > MATRIX_LIMIT or channels <= _TREE_DIMENSIONS
-    model = HDBSCAN(
-        min_cluster_size=min_cluster_size,
-        min_samples=neighbours + 1,
-        metric="euclidean",
-        algorithm="kd_tree" if tree else "brute",
-        allow_single_cluster=single,
-        copy=False,
-    )
-    with warnings.catch_warnings():
-        # Coinciding rows merge at distance 0, whose density 1 / 0 the library means to be infinite.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        model.fit(rows)
-    return model.labels_.astype(np.int64), model.probabilities_.astype(np.float64)
-
-
-def _check(features: NDArray[np.floating]) -> NDArray[np.float64]:
-    if features.ndim != 2 or not np.issubdtype(features.dtype, np.floating):
-        raise ClusteringError(
-            f"features must be a float array (n, C), got {features.dtype} {features.shape}"
-        )
-    if not np.isfinite(features).all():
-        raise ClusteringError(
-            "features hold NaN or infinity; run the network in float32 or check its weights"
-        )
-    return np.array(features, dtype=np.float64, order="C")
-
-
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    rows = rows.astype(np.float64)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: NDArray[np.float64] = rows / np.where(norms > 0, norms, 1)
     return unit

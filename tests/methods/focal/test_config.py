@@ -117,6 +117,7 @@ CHOICES = {
     "geometry": module.Geometry,
     "clustering": module.Clustering,
     "metric": module.Metric,
+    "approximation": module.Approximation,
     "pristine": module.PristineRule,
     "noise": module.NoiseRule,
     "majority": module.MajorityRule,

@@ -1,12 +1,14 @@
 """Every choice FOCAL leaves open, as one frozen configuration, and the presets made of it."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from tamperscope.errors import ConfigError, unknown
+from tamperscope.errors import ConfigError
+from tamperscope.methods.common import resolve_options
 
 Geometry = Literal["native", "square"]
 Clustering = Literal["seeded", "kmeans", "hdbscan"]
+Approximation = Literal["none", "subsample"]
 Metric = Literal["euclidean", "cosine"]
 Upsampling = Literal["nearest", "bilinear"]
 PristineRule = Literal["largest", "released", "border", "evidence"]
@@ -31,6 +33,8 @@ class FocalConfig:
             published.
         min_cluster_size, min_samples, metric: of HDBSCAN; ``min_samples`` 0 = as
             ``min_cluster_size``.
+        approximation: ``none``: HDBSCAN of all vectors; ``subsample``: of 8,192, the others join
+            the nearest of these. Not exact, and the result's notes say so.
         kmeans_restarts: random starts of ``kmeans``.
         copies: also look for regions that stand in the picture twice (ours): a cue for the score
             map of ``seeded``, and for the image score of every clustering.
@@ -69,6 +73,7 @@ class FocalConfig:
     min_cluster_size: int = 200
     min_samples: int = 0
     metric: Metric = "euclidean"
+    approximation: Approximation = "none"
     kmeans_restarts: int = 8
     copies: bool = True
     max_points: int = 65_536
@@ -121,6 +126,7 @@ _CHOICES: dict[str, Any] = {
     "geometry": Geometry,
     "clustering": Clustering,
     "metric": Metric,
+    "approximation": Approximation,
     "pristine": PristineRule,
     "noise": NoiseRule,
     "majority": MajorityRule,
@@ -152,43 +158,5 @@ PRESETS: dict[str, FocalConfig] = {
 
 
 def resolve(preset: str, overrides: dict[str, Any]) -> FocalConfig:
-    """A preset with single fields replaced; numbers may come as text, as from a command line.
-
-    Raises:
-        UnknownNameError: no such preset or field.
-        ConfigError: a wrong value.
-    """
-    if preset not in PRESETS:
-        raise unknown("preset of focal", preset, PRESETS)
-    types = {f.name: f.type for f in fields(FocalConfig)}
-    values = {}
-    for name, value in overrides.items():
-        if name not in types:
-            raise unknown("option of focal", name, types)
-        values[name] = _convert(name, value, getattr(PRESETS[preset], name))
-    return replace(PRESETS[preset], **values)
-
-
-def _convert(name: str, value: Any, like: Any) -> Any:
-    try:
-        if isinstance(like, bool):
-            return _boolean(value)
-        if isinstance(value, bool):
-            raise ValueError
-        if isinstance(like, int):
-            whole = int(value)
-            if isinstance(value, float) and value != whole:
-                raise ValueError
-            return whole
-        return type(like)(value)
-    except (TypeError, ValueError, OverflowError):
-        kind = {"bool": "true or false", "int": "a whole number", "float": "a number"}
-        wanted = kind.get(type(like).__name__, "a word")
-        raise ConfigError(f"focal: {name} must be {wanted}, not {value!r}") from None
-
-
-def _boolean(value: Any) -> bool:
-    words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if str(value).lower() not in words:
-        raise ValueError
-    return words[str(value).lower()]
+    """A preset with single fields replaced; see `resolve_options`."""
+    return resolve_options("focal", PRESETS, preset, overrides)

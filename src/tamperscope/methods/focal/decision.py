@@ -25,7 +25,6 @@ from tamperscope.clustering.foreground import (
     PristineRule,
     select_forged,
 )
-from tamperscope.clustering.hdbscan import hdbscan
 from tamperscope.clustering.kmeans import kmeans
 from tamperscope.clustering.postprocess import (
     PostprocessConfig,
@@ -38,6 +37,8 @@ from tamperscope.methods.focal.config import FocalConfig
 from tamperscope.methods.focal.features import FeatureMaps
 from tamperscope.methods.focal.seeded import seeded_margin
 from tamperscope.result import MapKind
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +109,16 @@ class Decision:
     trace: dict[str, Any]
 
 
-def decide(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> Decision:
+def decide(
+    maps: FeatureMaps,
+    config: FocalConfig,
+    calibration: Calibration,
+    *,
+    device: torch.device = _CPU,
+) -> Decision:
     """Cluster one picture's features and say which part is forged.
+
+    ``device`` is where HDBSCAN runs; the answer does not depend on it.
 
     Raises:
         ConfigError: ``seeded`` clustering or the ``evidence`` rule without an evidence head.
@@ -123,7 +132,7 @@ def decide(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> 
     if config.clustering == "seeded":
         raw = _decide_seeded(maps, config, calibration)
     else:
-        raw = _decide_clustered(maps, config, calibration)
+        raw = _decide_clustered(maps, config, calibration, device)
     gate = config.image_threshold
     if gate < 0:
         gate = calibration.image_threshold if maps.evidence is not None else 0.0
@@ -202,11 +211,14 @@ def _decide_seeded(maps: FeatureMaps, config: FocalConfig, calibration: Calibrat
     )
 
 
-def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> Decision:
+def _decide_clustered(
+    maps: FeatureMaps, config: FocalConfig, calibration: Calibration, device: torch.device
+) -> Decision:
     features, evidence, pooled = _limit(maps, config.max_points)
     rows, columns, channels = features.shape
     flat = features.reshape(-1, channels)
-    labels = _labels(flat, config).reshape(rows, columns)
+    found, approximation = _labels(flat, config, device)
+    labels = found.reshape(rows, columns)
     choice = select_forged(
         labels,
         ForegroundConfig(
@@ -230,6 +242,7 @@ def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calib
         "foreground": choice.trace,
         "separation": separation,
         "pooled_from": pooled,
+        "approximation": approximation,
     }
     return Decision(
         mask=mask,
@@ -241,19 +254,29 @@ def _decide_clustered(maps: FeatureMaps, config: FocalConfig, calibration: Calib
     )
 
 
-def _labels(flat: Tensor, config: FocalConfig) -> NDArray[np.int64]:
+def _labels(
+    flat: Tensor, config: FocalConfig, device: torch.device
+) -> tuple[NDArray[np.int64], str]:
+    """Labels of the vectors, and by what approximation, if by one."""
     if len(flat) < 2:
-        return np.zeros(len(flat), np.int64)
+        return np.zeros(len(flat), np.int64), ""
     if config.clustering == "kmeans":
         found = kmeans(flat, restarts=config.kmeans_restarts, seed=config.seed)
-        return found.labels.numpy().astype(np.int64)
-    labels, _ = hdbscan(
-        flat.numpy(),
-        min_cluster_size=config.min_cluster_size,
-        min_samples=config.min_samples or None,
-        metric=config.metric,
-    )
-    return labels
+        return found.labels.numpy().astype(np.int64), ""
+    # Imported here: the compiler behind them takes a while to load, and only this needs it.
+    from tamperscope.clustering.approximate import subsampled
+    from tamperscope.clustering.hdbscan import hdbscan
+
+    options: dict[str, Any] = {
+        "min_cluster_size": config.min_cluster_size,
+        "min_samples": config.min_samples or None,
+        "metric": config.metric,
+    }
+    if config.approximation == "subsample":
+        some = subsampled(flat.numpy(), seed=config.seed, **options)
+        return some.labels, some.approximation
+    rows = flat.to(device) if device.type == "cuda" else flat.numpy()
+    return hdbscan(rows, **options)[0], ""
 
 
 def _limit(maps: FeatureMaps, max_points: int) -> tuple[Tensor, Tensor | None, list[int] | None]:

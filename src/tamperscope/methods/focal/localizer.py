@@ -14,6 +14,7 @@ from tamperscope.clustering.postprocess import resize_map, resize_mask
 from tamperscope.errors import ConfigError, ImageError, WeightsNotFoundError
 from tamperscope.image import DEFAULT_MAX_PIXELS, Image, ImageSource, read_image
 from tamperscope.localizer import MethodCard
+from tamperscope.methods.common import choose_device, choose_dtype, precision_name
 from tamperscope.methods.focal.config import FocalConfig, resolve
 from tamperscope.methods.focal.decision import Calibration, Decision, check_evidence, decide
 from tamperscope.methods.focal.features import extract
@@ -74,7 +75,7 @@ class FocalLocalizer:
                 self._networks, image.pixels, self._config, device=self._device, dtype=self._dtype
             )
         with watch.stage("clustering"):
-            decision = decide(maps, self._config, self._calibration)
+            decision = decide(maps, self._config, self._calibration, device=self._device)
         with watch.stage("upsampling"):
             scores, mask = self._to_picture(decision, image.size)
         return Localization(
@@ -105,7 +106,7 @@ class FocalLocalizer:
                 "config": self._resolved(),
                 "weights": self._weights,
                 "device": str(self._device),
-                "precision": _precision_name(self._dtype),
+                "precision": precision_name(self._dtype),
             }
         )
         assert isinstance(described, dict)
@@ -143,7 +144,7 @@ class FocalLocalizer:
             config=self._resolved(),
             weights=self._weights,
             device=str(self._device),
-            precision=_precision_name(self._dtype),
+            precision=precision_name(self._dtype),
             seed=self._config.seed,
             seconds=watch.seconds,
             input_id=image.id,
@@ -173,7 +174,7 @@ def build(
     names = _weight_names(weights, preset)
     pairs = [network_for(name) for name in names]
     networks, loaded = [p[0] for p in pairs], [p[1] for p in pairs]
-    target = _device(device)
+    target = choose_device(device)
     calibrations = [
         Calibration.from_card(w.card.decision, _name(w))
         for w in loaded
@@ -188,7 +189,7 @@ def build(
         # Fusion mixes networks; the first calibrated one speaks for all, as it fixes the grid.
         calibration=calibrations[0] if calibrations else None,
         device=target,
-        dtype=_dtype(precision, target),
+        dtype=choose_dtype(precision, target),
         max_pixels=max_pixels,
     )
 
@@ -214,40 +215,6 @@ def _weight_names(
     if not names:
         raise ConfigError("no weights named: give a name or a file, or leave weights out")
     return names
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:1 or mps") from None
-    if device.type not in ("cpu", "cuda", "mps"):
-        raise ConfigError(f"unknown device {name!r}: use auto, cpu, cuda, cuda:1 or mps")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device {name!r}: no such CUDA device here; use --device cpu")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"device {name!r}: no Apple GPU here; use --device cpu")
-    return device
-
-
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    """float32 unless asked otherwise, on every device: in bfloat16 scores change by little, but
-    enough that masks lose or gain cells at the threshold (benchmarks/bf16_masks.py measures it).
-    """
-    known = {"auto": torch.float32, "fp32": torch.float32, "bf16": torch.bfloat16}
-    if precision not in known:
-        raise ConfigError(f"unknown precision {precision!r}: use auto, fp32 or bf16")
-    if precision == "bf16" and device.type == "mps":
-        raise ConfigError("precision bf16 is for cpu and cuda; use fp32 on mps")
-    return known[precision]
-
-
-def _precision_name(dtype: torch.dtype) -> str:
-    return {torch.float32: "fp32", torch.bfloat16: "bf16"}[dtype]
 
 
 def _name(weights: LoadedWeights) -> str:
