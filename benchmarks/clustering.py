@@ -137,7 +137,7 @@ class Bench:
         if not self._answer(cell, name).exists():
             return None
         found, edges = _load(self._answer(cell, name))
-        return edges, found.weights
+        return None if edges is None else (edges, found.weights)
 
 
 def enough(outcomes: Sequence[Outcome], once: float) -> bool:

@@ -246,6 +246,7 @@ def load_and_prepare(
     def finish(made: Any) -> None:
         if answer is not None:
             found = job.finish(made)
-            np.savez(answer, labels=found.labels, weights=found.weights)
+            edges = {} if found.edges is None else {"edges": found.edges}
+            np.savez(answer, labels=found.labels, weights=found.weights, **edges)
 
     return job.work, finish

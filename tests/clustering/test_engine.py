@@ -19,7 +19,8 @@ from scipy.sparse.csgraph import connected_components
 from reference.exact_tree import choices, exact_tree, library, mutual_reachability, same_partition
 from reference.point_sets import CASES, modes
 from tamperscope.clustering.engine import SpanningTree, spanning_tree
-from tamperscope.clustering.hdbscan import hdbscan
+from tamperscope.clustering.hdbscan import clusters, hdbscan
+from tamperscope.clustering.torch_engine import spanning_tree_torch
 from tamperscope.errors import ClusteringError, ConfigError
 
 NEIGHBOURS = (1, 5, 60, 10_000)
@@ -380,7 +381,10 @@ def test_tensors_give_the_same_tree(case: str, min_samples: int) -> None:
     """The engine of graphics cards, run on the processor."""
     features = CASES[case]()
     tensor = torch.from_numpy(np.ascontiguousarray(features))
-    assert_minimal(spanning_tree(tensor, min_samples=min_samples), features, min_samples)
+    assert_minimal(spanning_tree_torch(tensor, min_samples=min_samples), features, min_samples)
+    # In small parts too, as a picture is done.
+    parts = spanning_tree_torch(tensor, min_samples=min_samples, part_bytes=100_000)
+    assert_minimal(parts, features, min_samples)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -388,10 +392,12 @@ def test_tensors_give_the_same_tree(case: str, min_samples: int) -> None:
 def test_tensors_give_the_same_labels(case: str, metric: Literal["euclidean", "cosine"]) -> None:
     features = CASES[case]()
     tensor = torch.from_numpy(np.ascontiguousarray(features))
-    labels, strength = hdbscan(tensor, min_cluster_size=30, metric=metric)
-    wanted, wanted_strength = hdbscan(features, min_cluster_size=30, metric=metric)
-    np.testing.assert_array_equal(labels, wanted)
-    np.testing.assert_allclose(strength, wanted_strength, rtol=1e-9)
+    tree = spanning_tree_torch(tensor, min_samples=30, unit=metric == "cosine")
+    found = clusters(tree, min_cluster_size=30)
+    for labels, strength in (found, hdbscan(tensor, min_cluster_size=30, metric=metric)):
+        wanted, wanted_strength = hdbscan(features, min_cluster_size=30, metric=metric)
+        np.testing.assert_array_equal(labels, wanted)
+        np.testing.assert_allclose(strength, wanted_strength, rtol=1e-9)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -425,6 +431,8 @@ def test_values_must_be_finite(bad: float, dtype: type[np.floating]) -> None:
             spanning_tree(rows, min_samples=5)
         with pytest.raises(ClusteringError, match="features hold NaN or infinity"):
             hdbscan(rows, min_cluster_size=20)
+    with pytest.raises(ClusteringError, match="features hold NaN or infinity"):
+        spanning_tree_torch(torch.from_numpy(features), min_samples=5)
 
 
 def test_features_must_be_rows_of_floats() -> None:
@@ -442,7 +450,7 @@ def test_options_must_make_sense() -> None:
     features = CASES["clusters"]()
     with pytest.raises(ConfigError, match="min_samples must be at least 1, got 0"):
         spanning_tree(features, min_samples=0)
-    with pytest.raises(ConfigError, match="threads must be at least 1 or None, got 0"):
+    with pytest.raises(ConfigError, match="threads must be at least 1, got 0"):
         spanning_tree(features, min_samples=2, threads=0)
     with pytest.raises(ConfigError, match="max_memory must be at least"):
         spanning_tree(features, min_samples=2, max_memory=1)
@@ -470,11 +478,12 @@ def test_a_whole_picture_like_the_library(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("channels", [32, 256])
-def test_many_points_like_the_library(channels: int) -> None:
-    rows = modes(9000, 4000, 2500, channels=channels, spread=0.3 / channels**0.5, background=884)
+@pytest.mark.parametrize(("scale", "channels"), [(2, 32), (1, 256)])
+def test_many_points_like_the_library(scale: int, channels: int) -> None:
+    sizes = (4600 * scale, 2000 * scale, 1100 * scale)
+    rows = modes(*sizes, channels=channels, spread=0.3 / channels**0.5, background=492 * scale)
     rows = rows.astype(np.float32)
-    assert len(rows) == 16_384
+    assert len(rows) == 8192 * scale
     tree = spanning_tree(rows, min_samples=100)
     wanted, _, _ = library(rows, min_samples=100, algorithm="boruvka_kdtree")
     assert_weights(tree.weights, wanted)

@@ -96,6 +96,27 @@ def gather(source, rows, centre, out, squares):
 
 
 @jit
+def recentre_head(source, start, count, centre, head, out, squares):
+    """Like `recentre`, but ``out`` gets the first ``head`` coordinates and the length of the rest.
+
+    ``squares`` are those of whole rows, so that products of two such rows give a lower bound of
+    their distance: the rests cannot have a larger inner product than their lengths multiplied.
+    """
+    for a in range(count):
+        total = source.dtype.type(0.0)
+        for c in range(head):
+            value = source[start + a, c] - centre[c]
+            out[a, c] = value
+            total += value * value
+        rest = source.dtype.type(0.0)
+        for c in range(head, source.shape[1]):
+            value = source[start + a, c] - centre[c]
+            rest += value * value
+        out[a, head] = np.sqrt(rest)
+        squares[a] = total + rest
+
+
+@jit
 def small_order(g, lengths, squares, place, line, out):
     """For each row of products the ``place``-th smallest squared distance, counted from 1."""
     two = g.dtype.type(2.0)
@@ -269,6 +290,107 @@ def scan(
                         )  # fmt: skip
     if not diagonal:
         for b in range(columns):
+            mins[j0 + b, slot_i] = min(mins[j0 + b, slot_i], max(least[b], zero))
+
+
+@jit
+def survivors(
+    g, i0, squares_i, j0, squares_j, bound, slack, line, bits, hits, least, lowest_rows
+):  # fmt: skip
+    """Pairs of a tile whose lower bound is within either's bound: how many of ``hits`` (any, 2) are
+    filled with them, or -1 where there is no room for all.
+
+    ``least`` and ``lowest_rows`` get the least lower bounds of columns and rows.
+    """
+    rows, columns = g.shape
+    two, zero, far = g.dtype.type(2.0), g.dtype.type(0.0), g.dtype.type(PAD)
+    cell = bits[:1].copy()
+    value = cell.view(g.dtype)
+    others = bound[j0 : j0 + columns]
+    least[:] = far
+    found = 0
+    for top in range(0, rows, ROWS):
+        slack[:] = far
+        for a in range(top, top + ROWS):
+            length, own, row = squares_i[a], bound[i0 + a], g[a]
+            for b in range(columns):
+                d = length + squares_j[b] - two * row[b]
+                line[b] = d
+                x = least[b]
+                if d < x:
+                    x = d
+                least[b] = x
+                w = others[b]
+                if own > w:
+                    w = own
+                d = d - w
+                y = slack[b]
+                if d < y:
+                    y = d
+                slack[b] = y
+            lowest = bits[0]
+            for b in range(columns):
+                lowest = min(lowest, bits[b])
+            cell[0] = lowest
+            lowest_rows[a] = max(value[0], zero)
+        for b in range(columns):
+            if slack[b] > zero:
+                continue
+            for a in range(top, top + ROWS):
+                d = squares_i[a] + squares_j[b] - two * g[a, b]
+                if d <= bound[i0 + a] or d <= others[b]:
+                    if found == len(hits):
+                        return -1
+                    hits[found, 0] = i0 + a
+                    hits[found, 1] = j0 + b
+                    found += 1
+    return found
+
+
+@jit
+def near_distance(turned, i, j):
+    """Squared distance of two rows in working precision."""
+    total = turned.dtype.type(0.0)
+    for c in range(turned.shape[1]):
+        step = turned[i, c] - turned[j, c]
+        total += step * step
+    return total
+
+
+@jit
+def take(
+    hits, count, turned, diagonal, near, ids, filled, bound, weight, weighted, needs, unit, drift,
+    radii, mins, i0, slot_i, j0, slot_j, least, lowest_rows,
+):  # fmt: skip
+    """What `scan` does for a whole tile, for the pairs that `survivors` left."""
+    for at in range(count):
+        i, j = hits[at, 0], hits[at, 1]
+        if i == j:
+            continue
+        d = near_distance(turned, i, j)
+        if d <= bound[i]:
+            n = filled[i]
+            near[i, n] = d
+            ids[i, n] = j
+            filled[i] = n + 1
+            if n + 1 == near.shape[1]:
+                shrink(
+                    i, near, ids, filled, bound, weight, weighted, needs[i], unit, drift, radii[i]
+                )
+        if d <= bound[j] and not diagonal:
+            n = filled[j]
+            near[j, n] = d
+            ids[j, n] = i
+            filled[j] = n + 1
+            if n + 1 == near.shape[1]:
+                shrink(
+                    j, near, ids, filled, bound, weight, weighted, needs[j], unit, drift, radii[j]
+                )
+    for a in range(len(lowest_rows)):
+        mins[i0 + a, slot_j] = min(mins[i0 + a, slot_j], lowest_rows[a])
+    if not diagonal:
+        zero = least.dtype.type(0.0)
+        for b in range(len(least)):
             mins[j0 + b, slot_i] = min(mins[j0 + b, slot_i], max(least[b], zero))
 
 

@@ -16,6 +16,8 @@ _LIST = 32
 """Least length of the neighbour lists: small trees are joined from what is beyond the ball."""
 _SHORT = 64
 """Length that lists are cut to where memory is limited."""
+_LONGEST_PAUSE = 63
+"""Tiles done whole before leading coordinates are tried again."""
 _COARSE = 0.02
 """With more than this share of error in a typical k-th distance float32 products are no use."""
 
@@ -135,6 +137,7 @@ class _Panel:
         self.state = np.full(self.rows, kernels.UNDECIDED, np.int8)
         self.locks = [threading.Lock() for _ in range(blocks.count)]
         self.room = threading.local()
+        self.pause = self.waiting = 0
 
     def scratch(self) -> "_Scratch":
         """This thread's room for one tile."""
@@ -172,6 +175,10 @@ class _Panel:
         if blocks.radii[j] < blocks.radii[i]:
             i, j = j, i
         own = self.scratch()
+        if self.waiting:
+            self.waiting -= 1
+        elif blocks.head and self.tile_by_heads(i, j, own):
+            return
         rows, squares = own.other(i, j)
         np.dot(blocks.centred[self.span(i)], rows.T, out=own.products)
         low, high = self.locks[min(i, j)], self.locks[max(i, j)]
@@ -182,6 +189,32 @@ class _Panel:
                 blocks.unit, blocks.drift, lists.radii, lists.mins, i // lists.group,
                 j // lists.group, own.line, own.bits,
             )  # fmt: skip
+
+    def tile_by_heads(self, i: int, j: int, own: "_Scratch") -> bool:
+        """The same by the leading coordinates, and all of them where these do not rule a pair out;
+        False where that is too often to be worth it."""
+        blocks, lists, size = self.blocks, self.lists, self.blocks.size
+        rows, squares = own.other_head(i, j)
+        np.dot(blocks.heads[self.span(i)], rows.T, out=own.products)
+        low, high = self.locks[min(i, j)], self.locks[max(i, j)]
+        with low, high if i != j else threading.Lock():
+            count = kernels.survivors(
+                own.products, i * size, blocks.squares[self.span(i)], j * size, squares, self.bound,
+                own.slack, own.line, own.bits, own.hits, own.least, own.lowest,
+            )  # fmt: skip
+            if count < 0:
+                # Blocks near each other, which come first, say little about those far apart.
+                self.pause = min(2 * self.pause + 1, _LONGEST_PAUSE)
+                self.waiting = self.pause
+                return False
+            self.pause = 0
+            kernels.take(
+                own.hits, count, blocks.turned, i == j, lists.near, lists.ids, lists.filled,
+                self.bound, self.weight, self.weighted, self.needs, blocks.unit, blocks.drift,
+                lists.radii, lists.mins, i * size, i // lists.group, j * size, j // lists.group,
+                own.least, own.lowest,
+            )  # fmt: skip
+        return True
 
     def visit_rows(self, threads: int) -> None:
         """Every block of the panel against all blocks, nearest first."""
@@ -271,6 +304,25 @@ class _Scratch:
         self.products = np.empty((size, size), dtype)
         self.line = np.empty(size, dtype)
         self.bits = self.line.view(np.int32 if dtype == np.float32 else np.int64)
+
+        self.slack, self.least, self.lowest = (np.empty(size, dtype) for _ in range(3))
+        # Beyond this many a whole tile of products is cheaper than the pairs one by one.
+        self.hits = np.empty((size * size // 16, 2), np.int64)
+        self.heads = np.empty((size, blocks.head + 1), dtype)
+
+    def other_head(self, i: int, j: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Like `other`, with leading coordinates and the length of the rest."""
+        blocks, size = self.blocks, self.blocks.size
+        b = slice(j * size, (j + 1) * size)
+        if i == j:
+            return blocks.heads[b], blocks.squares[b]
+        kernels.recentre_head(
+            blocks.turned, j * size, size, blocks.centres[i], blocks.head, self.heads, self.squares
+        )
+        real = blocks.n - j * size
+        if real < size:
+            self.heads[real:], self.squares[real:] = 0, kernels.PAD
+        return self.heads, self.squares
 
     def other(self, i: int, j: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
         """Block ``j`` minus the centre of block ``i``, and its squared lengths."""

@@ -8,6 +8,10 @@ from numpy.typing import NDArray
 from tamperscope.clustering import _kernels as kernels
 
 _SPLIT_AXES = 16
+_HEAD_FROM = 96
+"""Fewer coordinates are taken whole."""
+_TAIL = 0.08
+"""Share of the spread that the leading coordinates may leave to the others."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +38,10 @@ class Blocks:
     radii: NDArray[np.float64]
     gaps: NDArray[np.float64]
     """(blocks, blocks) lower bounds of the distance between rows of two blocks."""
+    head: int
+    """Leading coordinates worth looking at first, because they hold most of the spread; 0: all."""
+    heads: NDArray[np.floating]
+    """(rows, head + 1) the first coordinates of ``centred`` and the length of the others."""
     unit: float
     """Bound of the relative error of an inner product."""
     drift: float
@@ -61,7 +69,8 @@ def distinct(
         1, 2**63, channels, dtype=np.uint64
     ) | np.uint64(1)
     codes = np.empty(n, np.uint64)
-    kernels.hash_rows(points, multipliers, codes)
+    # A read-only array is another type, for which everything would be compiled again.
+    kernels.hash_rows(points if points.flags.writeable else points.copy(), multipliers, codes)
     _, first, member = np.unique(codes, return_index=True, return_inverse=True)
     if len(first) == n:
         rows = np.arange(n)
@@ -98,6 +107,12 @@ def arrange(points: NDArray[np.floating], *, size: int, dtype: type[np.floating]
     for b, centre in enumerate(centres):
         rows = slice(b * size, (b + 1) * size)
         kernels.recentre(working, b * size, size, centre, centred[rows], squares[rows])
+    head = _head(turned)
+    heads = np.zeros((padded if head else 0, head + 1), dtype)
+    for b, centre in enumerate(centres) if head else ():
+        rows = slice(b * size, (b + 1) * size)
+        kernels.recentre_head(working, b * size, size, centre, head, heads[rows], squares[rows])
+    heads[n:] = 0
     centred[n:] = 0
     squares[n:] = kernels.PAD
     radii = np.sqrt(
@@ -118,6 +133,8 @@ def arrange(points: NDArray[np.floating], *, size: int, dtype: type[np.floating]
         centred=centred,
         squares=squares,
         centres=centres,
+        head=head,
+        heads=heads,
         radii=radii,
         gaps=_gaps(centres, radii, low, high, drift),
         unit=unit,
@@ -136,6 +153,16 @@ def _turn(points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np
     keep = values[::-1] > values[-1] * 1e-32
     keep[0] = True
     return centred @ axes[:, ::-1][:, keep], lengths
+
+
+def _head(turned: NDArray[np.float64]) -> int:
+    channels = turned.shape[1]
+    if channels < _HEAD_FROM:
+        return 0
+    spread = np.einsum("ij,ij->j", turned, turned)
+    tail = 1 - np.cumsum(spread) / spread.sum()
+    head = int(np.argmax(tail <= _TAIL)) // 16 * 16 + 16
+    return head if head <= channels // 4 else 0
 
 
 def _tree_order(coordinates: NDArray[np.float64], size: int) -> NDArray[np.int64]:
