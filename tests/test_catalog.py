@@ -30,8 +30,17 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(catalog._BY_NAME, "recorder", entry)
 
 
-def test_focal_is_listed() -> None:
-    assert [card.name for card in catalog.list_methods()] == ["focal"]
+def test_methods_are_listed() -> None:
+    dolos = [
+        "dolos-patches",
+        "dolos-patches-weak",
+        "dolos-attention",
+        "dolos-attention-weak",
+        "dolos-gradcam",
+        "dolos-gradcam-weak",
+    ]
+    assert [card.name for card in catalog.list_methods()] == ["focal", *dolos]
+    assert all(catalog.card(name).presets == ("default", "clustered") for name in dolos)
     assert catalog.card("focal").presets == ("default", "as-released", "as-published")
 
 

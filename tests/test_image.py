@@ -34,7 +34,7 @@ from tamperscope.errors import (
     NotAnImageError,
     TruncatedImageError,
 )
-from tamperscope.image import DEFAULT_MAX_PIXELS, Image, read_image, read_mask
+from tamperscope.image import DEFAULT_MAX_PIXELS, Image, read_image, read_labels, read_mask
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=20)
 rgb_arrays = shapes.flatmap(lambda s: hnp.arrays(np.uint8, (*s, 3)))
@@ -638,3 +638,44 @@ def test_mask_options_are_checked() -> None:
             read_mask(photo(), threshold=threshold)
     with pytest.raises(ImageTooLargeError):
         read_mask(photo(), max_pixels=5)
+
+
+# --- label maps --------------------------------------------------------------------------------
+
+
+def test_label_maps_give_the_stored_numbers() -> None:
+    numbers = np.array([[0, 1, 18], [7, 7, 255]], np.uint8)
+    palette = PILImage.fromarray(numbers)
+    palette.putpalette(random.Random(0).randbytes(768))
+    for stored in (palette, numbers, np.repeat(numbers[..., None], 3, axis=2)):
+        read = read_labels(encode(stored, "PNG"))
+        assert read.dtype == np.uint8
+        np.testing.assert_array_equal(read, numbers)
+    bilevel = PILImage.fromarray(numbers > 1)
+    np.testing.assert_array_equal(read_labels(encode(bilevel, "PNG")), numbers > 1)
+
+
+def test_label_maps_are_turned_with_their_pictures() -> None:
+    numbers = PILImage.fromarray(np.array([[1, 2, 3]], np.uint8))
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    assert read_labels(encode(numbers, "PNG", exif=exif)).tolist() == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "kind"),
+    [(photo(), "PNG"), (photo()[..., 0], "JPEG"), (photo()[..., 0].astype(np.uint16), "PNG")],
+)
+def test_pictures_that_hold_no_label_map(pixels: NDArray[Any], kind: str) -> None:
+    with pytest.raises(ImageValueError, match=f"a {kind} picture of mode .* holds no label map: g"):
+        read_labels(encode(pixels, kind))
+
+
+def test_label_maps_that_cannot_be_read(tmp_path: Path) -> None:
+    for broken in hostile.BROKEN:
+        with pytest.raises(ImageError):
+            read_labels(broken.data)
+    with pytest.raises(NotAnImageError, match="no such file; check the path"):
+        read_labels(tmp_path / "nowhere.png")
+    with pytest.raises(ImageTooLargeError):
+        read_labels(encode(photo()[..., 0], "PNG"), max_pixels=5)

@@ -3,12 +3,15 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tamperscope.errors import ConfigError, unknown
 from tamperscope.image import DEFAULT_MAX_PIXELS, ImageSource
 from tamperscope.localizer import Localizer, MethodCard
 from tamperscope.result import Localization, MapKind
+
+if TYPE_CHECKING:
+    from torch import nn
 
 WeightsChoice: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None"
 
@@ -50,6 +53,64 @@ def _build_focal(card: MethodCard, options: LoadOptions) -> Localizer:
     )
 
 
+def _build_dolos(card: MethodCard, options: LoadOptions) -> Localizer:
+    from tamperscope.methods.dolos.localizer import build
+
+    return build(
+        card,
+        preset=options.preset,
+        weights=options.weights,
+        device=options.device,
+        precision=options.precision,
+        max_pixels=options.max_pixels,
+        options=options.config,
+    )
+
+
+_DOLOS_PAPER = (
+    "Tantaru, Oneata, Oneata: Weakly-supervised deepfake localization in diffusion-generated "
+    "images, WACV 2024"
+)
+_DOLOS_LIMITS = (
+    "It finds the traces of generators it was trained on, in faces that fill the picture: another "
+    "generator, another subject, or a picture that was resized or compressed since may leave it "
+    "blind or have it flag what is real. "
+)
+_TRAINED_ON_FAKES = (
+    "As published it is trained on fakes alone, so that a mask does not mean that the picture is "
+    "one. Its mask is a lead for an examiner, not proof."
+)
+_FROM_LABELS = (
+    "It was never shown which part is fake: its mask is rougher than one learned from masks, a "
+    "lead for an examiner and not proof."
+)
+
+
+def _dolos(
+    name: str,
+    title: str,
+    summary: str,
+    *,
+    weak: bool,
+    weights: tuple[str, ...] = (),
+    kind: MapKind = MapKind.PROBABILITY,
+    limits: str = "",
+) -> _Entry:
+    return _Entry(
+        MethodCard(
+            name=name,
+            title=title,
+            paper=_DOLOS_PAPER,
+            map_kind=kind,
+            summary=summary,
+            limits=_DOLOS_LIMITS + limits + (_FROM_LABELS if weak else _TRAINED_ON_FAKES),
+            weights=(name, *weights),
+            presets=("default", "clustered"),
+        ),
+        _build_dolos,
+    )
+
+
 _ENTRIES = (
     _Entry(
         MethodCard(
@@ -75,6 +136,55 @@ _ENTRIES = (
             presets=("default", "as-released", "as-published"),
         ),
         _build_focal,
+    ),
+    _dolos(
+        "dolos-patches",
+        "DOLOS Patches, from masks",
+        "A shallow network judges every small patch of a face by itself, learned from masks of "
+        "partly regenerated faces.",
+        weak=False,
+        weights=("dolos-patches-released",),
+    ),
+    _dolos(
+        "dolos-patches-weak",
+        "DOLOS Patches, from labels",
+        "A shallow network judges every small patch of a face by itself, learned only from which "
+        "pictures are real and which fake.",
+        weak=True,
+        weights=("dolos-patches-weak-released",),
+    ),
+    _dolos(
+        "dolos-attention",
+        "DOLOS Attention, from masks",
+        "A map in the middle of a face classifier that says where to look, learned from masks of "
+        "partly regenerated faces.",
+        weak=False,
+    ),
+    _dolos(
+        "dolos-attention-weak",
+        "DOLOS Attention, from labels",
+        "A map in the middle of a face classifier that says where to look, learned only from which "
+        "pictures are real and which fake.",
+        weak=True,
+        weights=("ffd-xcp-reg",),
+    ),
+    _dolos(
+        "dolos-gradcam",
+        "DOLOS Grad-CAM's network, from masks",
+        "A deep face classifier cut open and given a map for an output, learned from masks of "
+        "partly regenerated faces: what Grad-CAM's network can do when it is shown masks.",
+        weak=False,
+    ),
+    _dolos(
+        "dolos-gradcam-weak",
+        "DOLOS Grad-CAM, from labels",
+        "A classifier of real and fake faces, and which places of the picture made it say fake.",
+        weak=True,
+        kind=MapKind.SALIENCY,
+        limits=(
+            "Its map is stretched to the full range for every picture, also for a real one: only "
+            "the image score says whether there is anything to find. "
+        ),
     ),
 )
 
@@ -154,6 +264,22 @@ def localize(source: ImageSource, *, method: str = "focal", **options: Any) -> L
         TamperscopeError: as for `load` and `Localizer.localize`.
     """
     return load(method, **options).localize(source)
+
+
+def build_network(backbone: str, **options: Any) -> "nn.Module":
+    """The network that a weights card describes by its backbone and options, freshly initialised.
+
+    Raises:
+        UnknownNameError: no such backbone, or an option that its network does not have.
+        ConfigError: a value that cannot be.
+    """
+    if backbone == "xception":
+        from tamperscope.methods.dolos.network import module_for
+
+        return module_for(**options)
+    from tamperscope.methods.focal.network import module_for as focal_module_for
+
+    return focal_module_for(backbone, **options)
 
 
 def _entry(name: str) -> _Entry:

@@ -210,6 +210,39 @@ def read_mask(
     return white if polarity == "forged-white" else ~white
 
 
+def read_labels(
+    source: str | os.PathLike[str] | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> NDArray[np.uint8]:
+    """Read a label map: the numbers as they are stored, (h, w) uint8, in displayed orientation.
+
+    A palette picture gives its indices, whatever their colours; grey (up to 8 bit) its levels; and
+    RGB with three equal channels that channel.
+
+    Args:
+        source: a path, or an encoded file as bytes.
+        max_pixels: as for `read_image`.
+
+    Raises:
+        ImageError: as for `read_image`; also colours, more than 8 bit, or a lossy format: their
+            numbers are no labels.
+    """
+    name = "bytes" if isinstance(source, bytes) else os.fspath(source)
+    data = source if isinstance(source, bytes) else _read_file(name, max_pixels)
+    picture, kind = _open(data, name, max_pixels)
+    with _damage_reported(name, kind):
+        picture.load()
+        numbers = np.asarray(picture)
+        if picture.mode == "RGB" and (numbers == numbers[..., :1]).all():
+            numbers = numbers[..., 0]
+        if kind == "JPEG" or numbers.ndim != 2 or numbers.dtype not in (np.uint8, np.bool_):
+            raise ImageValueError(
+                f"{name}: a {kind} picture of mode {picture.mode} holds no label map: "
+                "give a palette or 8-bit grey PNG whose numbers are the labels"
+            )
+        labels = _upright(numbers[..., np.newaxis], _orientation(picture))[..., 0]
+    return np.ascontiguousarray(labels, dtype=np.uint8)
+
+
 def _decode(source: object, max_pixels: int) -> _Decoded:
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
         raise ConfigError(f"max_pixels must be a positive integer, got {max_pixels!r}")
@@ -265,15 +298,7 @@ def _read_file(name: str, max_pixels: int) -> bytes:
 
 
 def _from_bytes(data: bytes, name: str, digest: str, max_pixels: int) -> _Decoded:
-    if not data:
-        raise EmptyImageError(f"{name}: is empty (0 bytes); get the file again")
-    kind = _sniff(data)
-    if kind is None:
-        raise NotAnImageError(f"{name}: is not a picture; give a {READABLE} file")
-    opener = _opener(kind, name)
-    with _damage_reported(name, kind), _quiet_header():
-        picture = opener(io.BytesIO(data), name)
-    _check_size(picture.height, picture.width, name, max_pixels)
+    picture, kind = _open(data, name, max_pixels)
     with _damage_reported(name, kind):
         deep = _is_16_bit_colour(picture)
         # Asked before loading: TIFF pictures turn themselves then, and forget it.
@@ -284,6 +309,20 @@ def _from_bytes(data: bytes, name: str, digest: str, max_pixels: int) -> _Decode
         if samples is None:
             samples = _pil_samples(picture, name)
     return _Decoded(samples, name, digest, picture.format or kind, mode)
+
+
+def _open(data: bytes, name: str, max_pixels: int) -> tuple[ImageFile, str]:
+    """The header of an encoded picture, its size checked, and the format its first bytes name."""
+    if not data:
+        raise EmptyImageError(f"{name}: is empty (0 bytes); get the file again")
+    kind = _sniff(data)
+    if kind is None:
+        raise NotAnImageError(f"{name}: is not a picture; give a {READABLE} file")
+    opener = _opener(kind, name)
+    with _damage_reported(name, kind), _quiet_header():
+        picture = opener(io.BytesIO(data), name)
+    _check_size(picture.height, picture.width, name, max_pixels)
+    return picture, kind
 
 
 _ORIENTATION = 0x0112

@@ -1,14 +1,22 @@
-"""Every method of the catalogue, and a dummy that keeps the contract, for the suite beside this."""
+"""Every method of the catalogue, and a dummy that keeps the contract, for the suite beside this.
+
+Methods whose weights do not ship run with random ones; those of the deep ones on small pictures.
+"""
 
 import functools
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from contract import dummy
 from tamperscope import catalog
 from tamperscope.localizer import Localizer
+from tamperscope.weights import list_weights
 
+SHIPPED = {card.name for card in list_weights() if card.shipped}
 METHODS = ["dummy", *(card.name for card in catalog.list_methods())]
 
 
@@ -19,10 +27,35 @@ def method(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _random_weights() -> Iterator[None]:
+    """A folder for `_options`, which is asked for by fixtures of every scope."""
+    with tempfile.TemporaryDirectory() as folder:
+        _FOLDERS.append(Path(folder))
+        yield
+        _FOLDERS.clear()
+        _loaded.cache_clear()
+        _options.cache_clear()
+
+
+_FOLDERS: list[Path] = []
+
+
+@functools.cache
+def _options(method: str) -> dict[str, Any]:
+    """What `catalog.load` needs beside the name."""
+    if method == "dummy" or catalog.card(method).weights[0] in SHIPPED:
+        return {}
+    from methods.dolos.toys import FAST, save_random
+
+    path = save_random(_FOLDERS[-1] / f"{method}.safetensors", method)
+    return {"weights": path} if "patches" in method else {"weights": path, "size": FAST}
+
+
 @pytest.fixture
 def load(method: str) -> Callable[..., Localizer]:
     """Load the method afresh, on the processor."""
-    return functools.partial(catalog.load, method, device="cpu")
+    return functools.partial(catalog.load, method, device="cpu", **_options(method))
 
 
 @pytest.fixture
@@ -33,4 +66,4 @@ def localizer(method: str) -> Localizer:
 
 @functools.cache
 def _loaded(method: str) -> Localizer:
-    return catalog.load(method, device="cpu")
+    return catalog.load(method, device="cpu", **_options(method))

@@ -8,8 +8,9 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from tamperscope.train.batches import collate
-from tamperscope.train.config import LossConfig
-from tamperscope.train.validate import auc, picture_numbers, summarize, validate
+from tamperscope.train.config import LossConfig, Recipe
+from tamperscope.train.tasks.forgery import ForgeryTask, auc, picture_numbers, summarize
+from tamperscope.train.validate import validate
 
 CPU = torch.device("cpu")
 
@@ -18,7 +19,7 @@ def _run(network: nn.Module, batches: Any) -> list[dict[str, float | str]]:
     return validate(
         network,
         batches,
-        LossConfig(),
+        ForgeryTask(Recipe()),
         device=CPU,
         channels_last=False,
         autocast=nullcontext(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tamperscope.errors import UnknownNameError, WeightsError, WeightsNotFoundError
-from tamperscope.weights import WeightsCard, card_for, list_weights, resolve
+from tamperscope.weights import WeightsCard, card_for, cards, list_weights, resolve
 from tamperscope.weights.cards import format_card, parse_cards
 
 CARD = WeightsCard(
@@ -25,18 +25,18 @@ CARD = WeightsCard(
 
 
 def test_listed_cards_are_complete() -> None:
-    cards = {card.name: card for card in list_weights()}
-    assert {"focal-hrnet-released", "focal-vit-released"} <= cards.keys()
-    for card in cards.values():
+    listed = {card.name: card for card in list_weights()}
+    assert {"focal-hrnet-released", "focal-vit-released"} <= listed.keys()
+    for card in listed.values():
         assert card.summary
         assert card.data
         assert card.terms
-        assert card.preprocessing in ("focal", "native")
+        assert card.preprocessing in ("focal", "native", "lanczos", "bilinear")
         if card.shipped:
             assert resolve(card.name).stat().st_size == card.bytes
             assert len(card.sha256) == 64
         else:
-            assert card.published_file
+            assert card.published_file or card.recipe
             assert card.source
 
 
@@ -107,6 +107,22 @@ def test_resolve_a_path(tmp_path: Path) -> None:
 def test_resolve_an_unknown_name() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'focal-hrnet-released'"):
         resolve("focal-hrnet-release")
+
+
+def test_weights_to_be_trained_say_how(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    card = replace(CARD, recipe="my-recipe")
+    monkeypatch.setattr(cards, "_shipped_cards", lambda: {"mine": card})
+    monkeypatch.delenv("TAMPERSCOPE_WEIGHTS", raising=False)
+    with pytest.raises(WeightsNotFoundError) as caught:
+        resolve("mine")
+    message = str(caught.value)
+    assert "'tamperscope train my-recipe --data SET --output RUN'" in message
+    assert "'tamperscope weights export RUN mine.safetensors'" in message
+    assert "\n" not in message
+    trained = tmp_path / "mine.safetensors"
+    trained.write_bytes(b"x")
+    monkeypatch.setenv("TAMPERSCOPE_WEIGHTS", str(tmp_path))
+    assert resolve("mine") == trained
 
 
 def test_published_weights_say_what_to_download(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def equal(found: dict[str, torch.Tensor]) -> bool:
     )
 
 
-@pytest.mark.parametrize("wrap", [None, "state_dict", "model"])
+@pytest.mark.parametrize("wrap", [None, "state_dict", "model", "net"])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_torch_files(tmp_path: Path, wrap: str | None, zipped: bool) -> None:
     stored = STATE if wrap is None else {wrap: STATE, "epoch": 3}

@@ -19,7 +19,14 @@ from tamperscope.result import write_atomic
 FORMAT = "tamperscope-record"
 VERSION = 1
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pillow", "opencv-python-headless", "torch", "timm")
-KINDS = ("localization", "content-overlap", "speed", "precision")
+KINDS = (
+    "localization",
+    "content-overlap",
+    "speed",
+    "precision",
+    "dolos-study",
+    "clustering",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ app.command("methods")(methods.methods)
 app.add_typer(weights.app, name="weights")
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
-app.command("bench")(bench.bench)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -46,10 +46,10 @@ def verify(
     as_json: _Json = False,
 ) -> None:
     """Check weights: hash, every tensor's name and shape, and one finite forward pass."""
-    from tamperscope.methods.focal.network import module_for
+    from tamperscope.catalog import build_network
     from tamperscope.weights import verify as run
 
-    report = run(weights, build=module_for)
+    report = run(weights, build=build_network)
     if as_json:
         _console.print_json(_plain(report))
         return
@@ -72,7 +72,12 @@ def convert(
         Path, typer.Argument(help="The .safetensors file to write.", show_default=False)
     ],
     kind: Annotated[
-        str, typer.Option("--kind", help="What it is: auto, focal-hrnet or focal-vit.")
+        str,
+        typer.Option(
+            "--kind",
+            help="What it is: auto, focal-hrnet, focal-vit, dolos-patches, dolos-patches-weak, "
+            "ffd-xcp-reg or xception-imagenet.",
+        ),
     ] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: _Json = False,
@@ -81,10 +86,10 @@ def convert(
 
     The file is read without running any code in it, and must hold every tensor of its network.
     """
-    from tamperscope.backbones import create_backbone
+    from tamperscope.catalog import build_network
     from tamperscope.weights import convert as run
 
-    report = run(source, target, build=create_backbone, kind=kind, overwrite=overwrite)
+    report = run(source, target, build=build_network, kind=kind, overwrite=overwrite)
     if as_json:
         _console.print_json(_plain(report))
         return

@@ -93,7 +93,7 @@ def _to_entry(sample: Sample, base: Path) -> dict[str, Any]:
         "image": entry(sample.image_path),
         "mask": entry(sample.mask_path),
         "object_mask": entry(sample.object_mask_path),
-    }
+    } | ({"unmasked": sample.unmasked} if sample.unmasked else {})
 
 
 def _from_entry(entry: dict[str, Any], base: Path) -> Sample:
@@ -111,6 +111,7 @@ def _from_entry(entry: dict[str, Any], base: Path) -> Sample:
         label=entry["label"],
         kind=entry.get("kind"),
         object_mask_path=path("object_mask"),
+        unmasked=entry.get("unmasked"),
     )
 
 

@@ -9,6 +9,7 @@ from tamperscope.errors import DataError
 from tamperscope.image import Polarity
 
 Label = Literal["forged", "authentic"]
+Unmasked = Literal["whole", "unknown"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,10 @@ class Sample:
     """One picture of a set.
 
     id: unique in its set, stable between machines (a stem, never a position).
-    mask_path: the forged region of a forged picture; None for an authentic one.
+    mask_path: the forged region of a forged picture; None for an authentic one, and where
+        `unmasked` says why there is none.
+    unmasked: "whole" for a forged picture of which every pixel is generated, "unknown" for one
+        whose region is not given.
     kind: how it was forged ("splice", "copymove", ...), None where unknown or authentic.
     object_mask_path: a salient object of an authentic picture, for content overlap only.
 
@@ -29,9 +33,15 @@ class Sample:
     label: Label
     kind: str | None = None
     object_mask_path: Path | None = None
+    unmasked: Unmasked | None = None
 
     def __post_init__(self) -> None:
-        if self.label == "forged" and self.mask_path is None:
+        if self.unmasked and (self.label != "forged" or self.mask_path is not None):
+            raise DataError(
+                f"picture {self.id!r} is said to be without mask ({self.unmasked}), but is "
+                "authentic or has one: leave unmasked out"
+            )
+        if self.label == "forged" and self.mask_path is None and not self.unmasked:
             raise DataError(f"forged picture {self.id!r} has no mask: give its mask_path")
         if self.label == "authentic" and self.mask_path is not None:
             raise DataError(

@@ -16,7 +16,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Train a network from a recipe. Interrupted runs go on where they stopped.",
     )
     parser.add_argument("recipe", help=f"a .toml file, or one of: {', '.join(recipe_names())}")
-    parser.add_argument("--data", required=True, help="folder of photos to make forgeries from")
+    parser.add_argument(
+        "--data",
+        required=True,
+        help="folder of photos to make forgeries from; for dolos recipes a face set",
+    )
     parser.add_argument("--output", "-o", required=True, help="run folder")
     parser.add_argument(
         "--resume",

@@ -1,10 +1,11 @@
 """Training recipes: frozen dataclasses read from TOML, strict about every key.
 
-A recipe has six tables (``model``, ``loss``, ``data``, ``optim``, ``schedule``, ``run``).
-Everything but the two pass-through tables ``model.config`` and ``data.synthesis`` is checked here;
-those two are checked by the code that receives them. All amounts of training are counted in
-*samples* (pictures seen over all processes), so that a recipe means the same whatever the batch
-size or the number of processes.
+A recipe names its ``task`` and has the tables ``model``, ``data``, ``optim``, ``schedule``,
+``run`` and one for its task: ``loss`` for ``focal``, ``dolos`` for ``dolos``. All but the two
+pass-through tables ``model.config`` and ``data.synthesis`` is checked here; those two are checked
+by the code that receives them. All amounts of training are counted in *samples* (pictures seen
+over all processes), so that a recipe means the same whatever the batch size or the number of
+processes.
 
 This module needs neither torch nor numpy.
 """
@@ -28,18 +29,27 @@ Contrastive = Literal["info_nce_pp", "soft_contrastive", "none"]
 Balance = Literal["none", "batch", "picture"]
 ScheduleKind = Literal["cosine", "constant", "plateau"]
 
-VALIDATION_NUMBERS = (
-    "loss",
-    "contrastive",
-    "bce",
-    "dice",
-    "separability",
-    "evidence_auc",
-    "evidence_f1",
-    "evidence_iou",
-    "false_alarm",
-)
-MINIMISED = ("loss", "contrastive", "bce", "dice", "false_alarm")
+Task = Literal["focal", "dolos"]
+Setup = Literal["A", "B", "C"]
+Pooling = Literal["expand", "max", "avg"]
+MapLoss = Literal["ce", "bce", "l1", "l2", "dice", "focal"]
+Resample = Literal["auto", "lanczos", "bilinear"]
+
+VALIDATION_NUMBERS: dict[str, tuple[str, ...]] = {
+    "focal": (
+        "loss",
+        "contrastive",
+        "bce",
+        "dice",
+        "separability",
+        "evidence_auc",
+        "evidence_f1",
+        "evidence_iou",
+        "false_alarm",
+    ),
+    "dolos": ("loss", "label", "map", "iou", "pixel_auc", "ap", "false_alarm"),
+}
+MINIMISED = ("loss", "contrastive", "bce", "dice", "label", "map", "false_alarm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +112,95 @@ class LossConfig:
         _require(0 < self.forged_share < 1, "loss.forged_share", self.forged_share, "in (0, 1)")
         for name in ("contrastive_weight", "bce_weight", "dice_weight"):
             _require(getattr(self, name) >= 0, f"loss.{name}", getattr(self, name), "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DolosConfig:
+    """Data and objective of the task ``dolos``; its networks are those of ``model.config``.
+
+    Attributes:
+        setup: the paper's: ``A`` real against wholly regenerated pictures and ``B`` real against
+            partly regenerated ones, both from image labels; ``C`` partly regenerated ones with
+            masks.
+        faces: name of the face set below the data folder.
+        generators: names of the generators' folders; ``["all"]`` takes every one that is there.
+        leave_out: generators to leave out of those.
+        extra_whole: further folders of wholly generated pictures for set-up A, relative to the data
+            folder or absolute; 70 % of each train and 10 % validate, by a hash of the file name.
+        extra_real: further folders of real pictures, likewise.
+        reals: share of real pictures among those of set-up C, with empty masks; 0 as in the paper.
+        balanced_labels: A and B: as many real pictures as fake ones in every batch; otherwise each
+            kind comes as often as it is in the set.
+        limit: most pictures of each kind and split; 0 for all.
+        size: side in pixels a picture is resized to; 0 for the network's own.
+        resample: of that resizing; ``auto`` is the paper's for each network.
+        crop: side of a random crop from training pictures, as a share of the picture's; ``size``
+            shrinks with it. The networks are convolutional: they learn from a part, and from more
+            pictures in the same time.
+        flip: mirror half of the training pictures (the paper: from labels only).
+        jpeg: share of training and validation pictures compressed once more, real ones and fake
+            ones alike, lest the network tells file histories apart instead of generators.
+        jpeg_quality: from and to; qualities between are equally likely.
+        rescale: share of training pictures that are resized.
+        rescale_range: from and to, as a share of the side.
+        blur: share of training pictures that are blurred.
+        blur_sigma: from and to, in pixels.
+        pooling: how Patches learn from labels, see ``tamperscope.losses.dolos.weak_map_loss``.
+        map_loss: loss between map and mask in set-up C.
+        balanced_map: C with cross-entropy: fake and real cells weigh the same over a batch.
+        rho_class, rho_localize: weights of the label and of the map term. From labels, Grad-CAM has
+            a label term, Patches a map term, Attention both (``rho_localize`` is its lambda).
+        cache: keep decoded pictures in memory.
+    """
+
+    setup: Setup = "C"
+    faces: str = "celebahq"
+    generators: tuple[str, ...] = ("all",)
+    leave_out: tuple[str, ...] = ()
+    extra_whole: tuple[str, ...] = ()
+    extra_real: tuple[str, ...] = ()
+    reals: float = 0.0
+    balanced_labels: bool = True
+    limit: int = 0
+    size: int = 0
+    resample: Resample = "auto"
+    crop: float = 1.0
+    flip: bool = False
+    jpeg: float = 0.0
+    jpeg_quality: tuple[int, int] = (60, 98)
+    rescale: float = 0.0
+    rescale_range: tuple[float, float] = (0.75, 1.33)
+    blur: float = 0.0
+    blur_sigma: tuple[float, float] = (0.3, 1.2)
+    pooling: Pooling = "expand"
+    map_loss: MapLoss = "ce"
+    balanced_map: bool = False
+    rho_class: float = 0.0
+    rho_localize: float = 1.0
+    cache: bool = True
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.reals < 1, "dolos.reals", self.reals, "in [0, 1)")
+        _require(0 < self.crop <= 1, "dolos.crop", self.crop, "in (0, 1]")
+        for name in ("jpeg", "rescale", "blur"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"dolos.{name}", value, "in [0, 1]")
+        for name in ("limit", "size", "rho_class", "rho_localize"):
+            value = getattr(self, name)
+            _require(value >= 0, f"dolos.{name}", value, "at least 0")
+        low, high = self.jpeg_quality
+        _require(
+            1 <= low <= high <= 100, "dolos.jpeg_quality", self.jpeg_quality, "in 1 to 100, rising"
+        )
+        for name in ("rescale_range", "blur_sigma"):
+            low_share, high_share = getattr(self, name)
+            _require(
+                0 < low_share <= high_share,
+                f"dolos.{name}",
+                (low_share, high_share),
+                "above 0, rising",
+            )
+        _require(bool(self.generators), "dolos.generators", self.generators, "at least one name")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,8 +307,8 @@ class RunConfig:
         log_every, validate_every, checkpoint_every: intervals in samples; 0 never validates or
             checkpoints before the end.
         keep_checkpoints: how many of the newest full checkpoints stay on disk.
-        best_metric: validation number that decides which weights are kept as best, one of
-            ``VALIDATION_NUMBERS`` or such a number for one kind of picture
+        best_metric: validation number that decides which weights are kept as best, one of the
+            task's ``VALIDATION_NUMBERS`` or such a number for one kind of picture
             (``separability/removal``); losses and false alarms are minimised, the others maximised.
         tensorboard: also write TensorBoard events when it is installed.
         find_unused_parameters: needed on several processes when some weights get no gradient.
@@ -237,24 +336,38 @@ class RunConfig:
         _require(
             self.keep_checkpoints >= 1, "run.keep_checkpoints", self.keep_checkpoints, "at least 1"
         )
-        name = self.best_metric.partition("/")[0]
-        if name not in VALIDATION_NUMBERS:
-            raise ConfigError(
-                f"run.best_metric = {self.best_metric!r} is not a validation number"
-                f"{_did_you_mean(name, VALIDATION_NUMBERS)}; known: {', '.join(VALIDATION_NUMBERS)}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that defines a training run. Make one with :func:`load_recipe`."""
+    """Everything that defines a training run. Make one with :func:`load_recipe`.
 
+    ``task`` decides which pictures are learned from, the objective and the validation numbers.
+    """
+
+    task: Task = "focal"
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    dolos: DolosConfig = field(default_factory=DolosConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self) -> None:
+        name, known = self.run.best_metric.partition("/")[0], VALIDATION_NUMBERS[self.task]
+        if name not in known:
+            raise ConfigError(
+                f"run.best_metric = {self.run.best_metric!r} is not a validation number"
+                f"{_did_you_mean(name, known)}; known: {', '.join(known)}"
+            )
+        if self.task != "focal" and self.loss != LossConfig():
+            raise ConfigError(
+                f"the loss table is for the task focal; put the settings of {self.task} into"
+                f" [{self.task}]"
+            )
+        if self.task != "dolos" and self.dolos != DolosConfig():
+            raise ConfigError('the dolos table is for the task dolos; write task = "dolos"')
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able tables, every default filled in."""
@@ -370,6 +483,10 @@ def _convert(hint: Any, value: Any, name: str) -> Any:
         return value
     if origin is tuple:
         items = get_args(hint)
+        if items[-1] is Ellipsis:
+            if not isinstance(value, (list, tuple)):
+                raise ConfigError(f"{name} must be a list, got {value!r}")
+            return tuple(_convert(items[0], v, f"{name}[{i}]") for i, v in enumerate(value))
         if not isinstance(value, (list, tuple)) or len(value) != len(items):
             raise ConfigError(f"{name} must be a list of {len(items)} values, got {value!r}")
         return tuple(_convert(h, v, name) for h, v in zip(items, value, strict=True))

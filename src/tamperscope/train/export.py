@@ -9,7 +9,7 @@ from tamperscope.errors import ConfigError, TrainingError
 from tamperscope.methods.focal.network import network_for
 from tamperscope.train.calibrate import calibrate
 from tamperscope.train.checkpoint import export_weights, write_text
-from tamperscope.train.config import load_recipe
+from tamperscope.train.config import Recipe, load_recipe
 from tamperscope.weights import WeightsCard, card_for
 from tamperscope.weights.cards import format_card, sidecar
 
@@ -32,10 +32,11 @@ def export_run(
     Args:
         run_dir: a run folder.
         out: the ``.safetensors`` file to write; the card lies beside it as ``.toml``.
-        data_root: the photos of the run; None leaves the decision uncalibrated.
+        data_root: the photos or the face set of the run; None leaves the decision uncalibrated.
         which, dtype, card_fields: as for `export_weights`.
         progress: called with the number of calibration pictures done.
-        **options: further arguments of `calibrate`.
+        **options: further arguments of `calibrate`, or of `calibrate_dolos.calibrate` for a run of
+            the task dolos.
 
     Raises:
         TrainingError: no such weights in the run, or a network without an evidence head.
@@ -50,15 +51,32 @@ def export_run(
     if data_root is None:
         return card
     recipe = load_recipe(Path(run_dir) / "recipe.json")
-    network, _ = network_for(out)
-    report = calibrate(
-        network.eval(),
-        data_root=data_root,
-        synthesis=dict(recipe.data.synthesis),
-        progress=progress,
-        **options,
-    )
-    numbers = {f"synthetic_{name}": value for name, value in report.numbers.items()}
-    card = replace(card, decision=asdict(report.calibration), numbers=numbers)
+    fit = _calibrate_dolos if recipe.task == "dolos" else _calibrate_focal
+    decision, numbers = fit(recipe, Path(out), data_root, progress=progress, **options)
+    card = replace(card, decision=decision, numbers=numbers)
     write_text(sidecar(out), format_card(card))
     return card
+
+
+def _calibrate_focal(
+    recipe: Recipe, weights: Path, data_root: str | Path, **options: Any
+) -> tuple[dict[str, float], dict[str, float]]:
+    network, _ = network_for(weights)
+    synthesis = dict(recipe.data.synthesis)
+    report = calibrate(network.eval(), data_root=data_root, synthesis=synthesis, **options)
+    numbers = {f"synthetic_{name}": value for name, value in report.numbers.items()}
+    return asdict(report.calibration), numbers
+
+
+def _calibrate_dolos(
+    recipe: Recipe, weights: Path, data_root: str | Path, **options: Any
+) -> tuple[dict[str, float], dict[str, float]]:
+    from tamperscope.methods.dolos.network import module_for
+    from tamperscope.train import calibrate_dolos
+    from tamperscope.weights.load import load_weights
+
+    card = card_for(weights)
+    network = module_for(**(card.options if card is not None else recipe.model.config))
+    load_weights(network, weights)
+    report = calibrate_dolos.calibrate(network, recipe, data_root=data_root, **options)
+    return report.decision, {f"valid_{name}": value for name, value in report.numbers.items()}

@@ -8,7 +8,7 @@ was killed and resumed equal, bit for bit on a CPU, to one that was not.
 import hashlib
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,7 +28,6 @@ from tamperscope.train import checkpoint as store
 from tamperscope.train.batches import (
     Sharding,
     fixed_loader,
-    to_network,
     train_loader,
 )
 from tamperscope.train.config import (
@@ -39,7 +38,6 @@ from tamperscope.train.config import (
 from tamperscope.train.ema import Ema
 from tamperscope.train.logging import RunLog
 from tamperscope.train.meter import Meter, StopRequest
-from tamperscope.train.objective import training_loss
 from tamperscope.train.setup import (
     NetworkBuilder,
     SourceBuilder,
@@ -49,9 +47,10 @@ from tamperscope.train.setup import (
     make_optimizer,
     named_builder,
     resume_point,
-    synthesis_source,
 )
-from tamperscope.train.validate import Record, summarize, validate
+from tamperscope.train.tasks import make_task
+from tamperscope.train.tasks.base import Record
+from tamperscope.train.validate import validate
 from tamperscope.weights.load import load_strict, load_weights
 
 
@@ -95,18 +94,18 @@ def run_training(
 
     Args:
         recipe: see :func:`tamperscope.train.config.load_recipe`.
-        data_root: folder of photos the forgeries are made from.
+        data_root: folder of photos the forgeries are made from, or of the task's data set.
         output: the run folder (made if needed; its files are described in ``checkpoint``).
         resume: ``auto`` goes on from the newest checkpoint of ``output`` and starts afresh without
             one; ``never`` refuses a folder that has one; a path (of a checkpoint or run folder)
             takes its weights, optimizer and sample count and goes on with this recipe, whatever it
             was before.
         overrides: ``"table.key=value"`` items on top of the recipe.
-        network_builder: ``model.config`` -> network, instead of the one the recipe names. Its
-            ``forward(x)`` takes (B, 3, h, w) in [0, 1] and returns a dict with ``features``
-            (B, C, h', w') and optionally ``evidence`` (B, 1, h', w') logits.
-        source_builder: ``(recipe, data_root, "train" | "val")`` -> samples, instead of on-the-fly
-            forgeries.
+        network_builder: ``model.config`` -> network, instead of the one the recipe names. For the
+            task focal its ``forward(x)`` takes (B, 3, h, w) in [0, 1] and returns a dict with
+            ``features`` (B, C, h', w') and optionally ``evidence`` (B, 1, h', w') logits; for
+            dolos see ``tamperscope.methods.dolos.network``.
+        source_builder: ``(recipe, data_root, "train" | "val")`` -> samples, instead of the task's.
 
     Raises:
         ConfigError: an impossible recipe, or a run folder that belongs to another recipe.
@@ -124,7 +123,7 @@ def run_training(
             run_dir=Path(output),
             resume=resume,
             network_builder=network_builder or named_builder(recipe.model.network),
-            source_builder=source_builder or synthesis_source,
+            source_builder=source_builder,
         )
         return trainer.run()
     finally:
@@ -158,9 +157,10 @@ class _Trainer:
         run_dir: Path,
         resume: str | Path,
         network_builder: NetworkBuilder,
-        source_builder: SourceBuilder,
+        source_builder: SourceBuilder | None,
     ) -> None:
         self.recipe, self.accelerator, self.run_dir = recipe, accelerator, run_dir
+        self.task = make_task(recipe)
         self.device = accelerator.device
         self.progress = _Progress()
         self.sharding = Sharding(
@@ -170,8 +170,12 @@ class _Trainer:
             rank=accelerator.process_index,
         )
         start_from = resume_point(recipe, run_dir, resume)
-        self.train_source = source_builder(recipe, data_root, "train")
-        self.val_source = source_builder(recipe, data_root, "val")
+        self.train_source, self.val_source = (
+            source_builder(recipe, data_root, split)
+            if source_builder is not None
+            else self.task.source(data_root, split)
+            for split in ("train", "val")
+        )
         self.val_batches: list[Mapping[str, Any]] | None = None
 
         torch.manual_seed(recipe.run.seed)
@@ -250,9 +254,8 @@ class _Trainer:
         for piece in range(pieces):
             batch = meter.wait_for(batches)
             with nullcontext() if piece == pieces - 1 else self.accelerator.no_sync(self.model):
-                outputs = self.model(to_network(batch, self.device, recipe.model.channels_last))
-                masks = batch["mask"].to(self.device, non_blocking=True)
-                loss, terms = training_loss(outputs, masks, recipe.loss, generator)
+                x = self.task.network_input(batch, self.device, recipe.model.channels_last)
+                loss, terms = self.task.objective(self.model(x), batch, generator)
                 self._check_finite(loss, "loss")
                 self.accelerator.backward(loss / pieces)
             for name, value in terms.items():
@@ -335,14 +338,14 @@ class _Trainer:
         records: list[Record] = validate(
             evaluated,
             self._validation_batches(),
-            recipe.loss,
+            self.task,
             device=self.device,
             channels_last=recipe.model.channels_last,
             autocast=self._autocast(),
         )
         if self.accelerator.num_processes > 1:
             records = gather_object(records)
-        progress.metrics = summarize(records, recipe.loss)
+        progress.metrics = self.task.summarize(records)
         progress.validated_at = progress.samples
         log.record("validation", progress.samples, progress.metrics)
         if self._is_best(progress.metrics):
@@ -361,9 +364,10 @@ class _Trainer:
         if self.val_batches is not None:
             return self.val_batches
         data, split = self.recipe.data, self.sharding
+        there = len(self.val_source) if isinstance(self.val_source, Sized) else data.val_samples
         loader = fixed_loader(
             self.val_source,
-            list(range(split.rank, data.val_samples, split.world)),
+            list(range(split.rank, min(data.val_samples, there), split.world)),
             size=split.piece,
             num_workers=data.num_workers,
             prefetch=data.prefetch,

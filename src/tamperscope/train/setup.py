@@ -23,7 +23,10 @@ from tamperscope.train.config import Recipe, ScheduleConfig, changed_keys
 NetworkBuilder = Callable[[Mapping[str, Any]], nn.Module]
 SourceBuilder = Callable[[Recipe, Path, str], SampleSource]
 
-NETWORKS = {"focal": "tamperscope.methods.focal.network:build_network"}
+NETWORKS = {
+    "focal": "tamperscope.methods.focal.network:build_network",
+    "dolos": "tamperscope.methods.dolos.network:build_network",
+}
 
 # A resumed run may change these: they do not alter what the samples so far have taught.
 _FREE_ON_RESUME = (
@@ -31,26 +34,11 @@ _FREE_ON_RESUME = (
     "data.num_workers",
     "data.prefetch",
     "data.val_cache",
+    "dolos.cache",
     "optim.accumulate",
 )
 _FIXED_ON_RESUME = ("run.seed", "run.precision", "run.best_metric")
 _FREE_EXACT = ("schedule.total_samples",)
-
-
-def synthesis_source(recipe: Recipe, data_root: Path, split: str) -> SampleSource:
-    """On-the-fly forgeries of the photos below ``data_root``, as ``data.synthesis`` says."""
-    from tamperscope.data.synthesis.dataset import SynthesisDataset
-
-    train = split == "train"
-    length = recipe.schedule.total_samples + recipe.optim.batch_size
-    source: SampleSource = SynthesisDataset(
-        dict(recipe.data.synthesis),
-        split="train" if train else "val",
-        root=data_root,
-        seed=recipe.run.seed if train else recipe.data.val_seed,
-        length=length if train else recipe.data.val_samples,
-    )
-    return source
 
 
 def learning_rate(schedule: ScheduleConfig, lr: float, samples: int, batch_size: int) -> float:

@@ -10,7 +10,7 @@ from tamperscope.weights.cards import WeightsCard, card_for, list_weights, resol
 
 if TYPE_CHECKING:
     from tamperscope.weights.conversion import ConvertReport, convert
-    from tamperscope.weights.keys import detect_kind, native_state
+    from tamperscope.weights.keys import detect_kind, native_state, published_options
     from tamperscope.weights.load import (
         LoadedWeights,
         VerifyReport,
@@ -36,6 +36,7 @@ __all__ = [
     "load_strict",
     "load_weights",
     "native_state",
+    "published_options",
     "resolve",
     "sha256_of",
     "verify",
@@ -46,6 +47,7 @@ _LAZY = {
     "convert": "conversion",
     "detect_kind": "keys",
     "native_state": "keys",
+    "published_options": "keys",
     **dict.fromkeys(
         (
             "LoadedWeights",

@@ -31,7 +31,8 @@ class WeightsCard:
         options: The network's options.
         preprocessing: Mode for `tamperscope.backbones.preprocess`.
         file: File in this package, or None for weights that do not ship.
-        published_file: Name under which somebody else publishes them, or None.
+        published_file: Name under which somebody else publishes them, or None. With neither this
+            nor ``file`` the card describes weights that ``recipe`` trains.
         source: Where they come from, in words.
         sha256: Of the file; empty where the file is not ours to pin.
         bytes: Its size; 0 where unknown.
@@ -184,6 +185,13 @@ def _resolve_card(card: WeightsCard) -> Path:
         path = Path(folder).expanduser() / candidate
         if path.is_file():
             return path
+    if card.published_file is None:
+        raise WeightsNotFoundError(
+            f"weights {card.name!r} do not come with tamperscope: train them with 'tamperscope "
+            f"train {card.recipe} --data SET --output RUN', export them with 'tamperscope weights "
+            f"export RUN {card.name}.safetensors', and pass that file, or put it in the folder "
+            f"that {SEARCH_VARIABLE} names"
+        )
     raise WeightsNotFoundError(
         f"weights {card.name!r} do not come with tamperscope: download {card.published_file} "
         f"({card.source}), then run 'tamperscope weights convert {card.published_file} "

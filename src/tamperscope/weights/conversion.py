@@ -1,6 +1,7 @@
 """Published checkpoints into safetensors with a card beside them."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tamperscope.errors import WeightsError, unknown
+from tamperscope.errors import WeightsError, WeightsNotFoundError, unknown
 from tamperscope.weights.cards import WeightsCard, format_card, list_weights, sidecar
-from tamperscope.weights.keys import detect_kind, native_state
+from tamperscope.weights.keys import detect_kind, native_state, published_options
 from tamperscope.weights.load import check_state, load_state, sha256_of
+
+_SCORED = re.compile(r"best_model_(\d+)_neg-loss=(-?\d+(?:\.\d+)?)\.pth?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class ConvertReport:
 
 
 def _published() -> dict[str, WeightsCard]:
-    return {card.kind: card for card in list_weights() if not card.shipped}
+    return {card.kind: card for card in list_weights() if card.published_file is not None}
 
 
 def _choose_kind(kind: str, state: dict[str, Tensor], source: Path) -> str:
@@ -58,12 +61,15 @@ def convert(
     two files.
 
     Args:
-        source: A published file, as downloaded; see `load_state` for what is read.
+        source: A published file, as downloaded; see `load_state` for what is read. A folder of
+            checkpoints named ``best_model_<epoch>_neg-loss=<score>.pt``, as DOLOS's training leaves
+            them, stands for the one with the highest score.
         target: The file to write, ``.safetensors``; its card becomes ``.toml``.
         build: Makes a network from ``(card.backbone, **card.options)``:
-            `tamperscope.backbones.create_backbone`. It is called on the meta device, so it costs
-            no memory.
-        kind: ``"focal-hrnet"``, ``"focal-vit"``, or ``"auto"`` to tell from the keys.
+            `tamperscope.catalog.build_network`. It is called on the meta device, so it costs no
+            memory.
+        kind: A published card's kind, or ``"auto"`` to tell from the keys. Patches trained from
+            labels have the keys of those trained from masks: only ``"dolos-patches-weak"`` tells.
         overwrite: Replace existing files.
 
     Raises:
@@ -72,13 +78,14 @@ def convert(
             exists or is not named ``.safetensors``.
         UnknownNameError: no such kind.
     """
-    source, target = Path(source), Path(target)
+    source, target = best_checkpoint(source), Path(target)
     _check_target(target, overwrite)
     state = load_state(source)
     published = _published()[_choose_kind(kind, state, source)]
+    options = {**published.options, **published_options(state, published.kind)}
     state = native_state(state, published.kind)
     with torch.device("meta"):
-        network = build(published.backbone, **published.options)
+        network = build(published.backbone, **options)
     check_state(network, state, what=str(source))
     _write_tensors(state, target)
     card = WeightsCard(
@@ -87,7 +94,7 @@ def convert(
         method=published.method,
         kind=published.kind,
         backbone=published.backbone,
-        options=published.options,
+        options=options,
         preprocessing=published.preprocessing,
         source=published.source,
         data=published.data,
@@ -99,6 +106,28 @@ def convert(
     )
     sidecar(target).write_text(format_card(card), encoding="utf-8")
     return ConvertReport(path=target, card_path=sidecar(target), card=card)
+
+
+def best_checkpoint(source: str | os.PathLike[str]) -> Path:
+    """A file as it is; of a folder, the checkpoint whose name states the highest score.
+
+    Raises:
+        WeightsNotFoundError: a folder without files named ``best_model_<epoch>_neg-loss=<score>``.
+    """
+    path = Path(source)
+    if not path.is_dir():
+        return path
+    scored = [
+        (float(found[2]), int(found[1]), file)
+        for file in sorted(path.iterdir())
+        if (found := _SCORED.fullmatch(file.name))
+    ]
+    if not scored:
+        raise WeightsNotFoundError(
+            f"{path} is a folder without files named best_model_<epoch>_neg-loss=<score>.pt: name "
+            "the weights file in it"
+        )
+    return max(scored)[2]
 
 
 def _check_target(target: Path, overwrite: bool) -> None:

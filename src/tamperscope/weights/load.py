@@ -24,7 +24,7 @@ from tamperscope.errors import (
 from tamperscope.weights.cards import WeightsCard, card_for, resolve
 from tamperscope.weights.keys import detect_kind, native_state
 
-WRAPPERS = ("state_dict", "model")
+WRAPPERS = ("state_dict", "model", "net")
 _SHOWN = 4
 
 
@@ -38,8 +38,8 @@ def load_state(path: str | os.PathLike[str], *, sha256: str | None = None) -> di
     """The tensors of a weights file, on the CPU, by the keys it uses.
 
     Reads safetensors and PyTorch files, told apart by their content. PyTorch files are read with
-    ``weights_only``, so that nothing stored in them runs, and one wrapping dict under
-    ``state_dict`` or ``model`` is taken off. Half-precision tensors come back as float32.
+    ``weights_only``, so that nothing stored in them runs, and wrapping dicts under
+    ``state_dict``, ``model`` or ``net`` are taken off. Half-precision tensors come back as float32.
 
     Args:
         path: The file.
@@ -201,7 +201,7 @@ class LoadedWeights:
 def load_weights(module: nn.Module, name_or_path: str | os.PathLike[str]) -> LoadedWeights:
     """Load weights by name or path into a network, whichever keys they are written with.
 
-    Published FOCAL checkpoints and their converted form are both accepted. The hash is checked
+    Published checkpoints and their converted form are both accepted. The hash is checked
     against the card, if there is one that states it.
 
     Raises:
@@ -231,7 +231,8 @@ class VerifyReport:
         pinned: Whether a card states the hash, so that it was compared.
         tensors: Number of tensors.
         values: Number of numbers in them.
-        output_shape: Shape of the features of one 64 x 64 picture.
+        output_shape: Shape of the features of one 64 x 64 picture, or of a network's first output
+            where it does not return features.
     """
 
     name: str
@@ -251,7 +252,7 @@ def verify(
     Args:
         name_or_path: A name of `list_weights`, or a file with its card beside it.
         build: Makes a network from ``(card.backbone, **card.options)``:
-            `tamperscope.backbones.create_backbone`.
+            `tamperscope.catalog.build_network`.
 
     Raises:
         WeightsError: or a subclass, for whatever did not hold; also for a file without a card.
@@ -291,4 +292,4 @@ def _finite_forward(module: nn.Module, path: Path) -> tuple[int, ...]:
     outputs = output if isinstance(output, Mapping) else {"features": output}
     if not all(bool(torch.isfinite(value).all()) for value in outputs.values()):
         raise WeightsError(f"{path} gives NaN or infinity on a plain picture: train it again")
-    return tuple(outputs["features"].shape)
+    return tuple(outputs.get("features", next(iter(outputs.values()))).shape)

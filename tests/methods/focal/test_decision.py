@@ -237,6 +237,19 @@ def test_hdbscan_settings_count() -> None:
     assert not decide(features, replace(HDBSCAN, min_cluster_size=40), PLAIN).mask.any()
 
 
+def test_an_approximation_is_asked_for_by_name_and_told() -> None:
+    features = maps(two_regions(box((120, 100), slice(30, 80), slice(20, 70)), noise=0.05))
+    exact = decide(features, HDBSCAN, PLAIN)
+    rough = decide(features, replace(HDBSCAN, approximation="subsample"), PLAIN)
+    assert exact.trace["approximation"] == ""
+    assert rough.trace["approximation"] == "subsample: 8192 of 12000 points"
+    assert iou(exact.mask, rough.mask) > 0.9
+    few = maps(two_regions(REGION, noise=0.05))
+    alone = decide(few, replace(HDBSCAN, approximation="subsample"), PLAIN)
+    assert alone.trace["approximation"] == ""
+    np.testing.assert_array_equal(alone.mask, decide(few, HDBSCAN, PLAIN).mask)
+
+
 def test_hdbscan_metric_counts() -> None:
     """Lengths tell the clusters apart for Euclid, and mean nothing to the angle."""
     direction = two_regions(np.zeros(SHAPE, bool), noise=0.02)

@@ -1,0 +1,173 @@
+"""The command ``bench dolos``: a study from beginning to end, and the files it leaves behind."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tamperscope import catalog
+from tamperscope.bench.dolos_picture import draw_matrices
+from tamperscope.bench.dolos_run import Progress, run_study
+from tamperscope.bench.dolos_study import Entry, Study, plain_study, read_study
+from tamperscope.bench.dolos_tables import markdown_study
+from tamperscope.bench.record import write_record
+from tamperscope.errors import ConfigError, DataError, MissingExtraError, unknown
+from tamperscope.result import write_atomic
+
+PREFIX = "dolos-"
+RECORD, TABLES, STORE = "dolos.json", "dolos.md", "pictures"
+
+
+def main_dolos(
+    root: Path,
+    *,
+    study: Path | None = None,
+    methods: Sequence[str] = (),
+    weights: Iterable[str] = (),
+    runs: Path = Path("runs/dolos"),
+    output: Path,
+    limit: int | None = None,
+    partial: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure a study, or single methods, and write its record, tables and pictures.
+
+    Args:
+        root: a set of the published layout.
+        study: a study file; without one, ``methods`` on every generator of the set.
+        methods: of the catalogue; without a study and without methods all of DOLOS that ship
+            weights. With a study: only its localizers of these methods.
+        weights: ``NAME=FILE``: NAME is a localizer of the study, or a method.
+        runs: the folder of the study's weights.
+        output: a folder, written to: ``dolos.json``, ``dolos.md``, the matrices as pictures, and
+            ``pictures/`` with every picture's numbers, from which a later call goes on.
+        limit: at most so many pictures of each set, evenly spaced.
+        partial: leave out localizers whose weights are not there; otherwise they are an error.
+        device: for the localizers.
+        progress: called before each picture.
+
+    Returns:
+        The record, with ``"files"``, the names of what was written, and ``"hint"``, why there are
+        no pictures, or None. Localizers left out are in its numbers under ``missing``.
+
+    Raises:
+        ConfigError: a study or options that cannot be used, or weights that are missing.
+        UnknownNameError: an unknown method or localizer. DataError: a set that is incomplete.
+    """
+    given = [_pair(text) for text in weights]
+    if study is None:
+        plan, files = _plain(root, methods, given)
+    else:
+        plan, files = _from_file(study, methods, given, runs)
+    if limit is not None:
+        plan = replace(plan, limit=limit)
+    plan, missing = _without_missing(plan, files, partial=partial)
+    record = run_study(
+        plan, root, files=files, store=output / STORE, device=device, progress=progress
+    ).to_dict()
+    record["numbers"]["missing"] = missing
+    write_record(record, output / RECORD)
+    write_atomic(output / TABLES, markdown_study(record).encode())
+    drawn, hint = _draw(record, output)
+    return {**record, "files": [RECORD, TABLES, *drawn], "hint": hint}
+
+
+def study_sets(root: Path) -> dict[str, list[str]]:
+    """Face set -> its generators that have test pictures with masks, as they are on disk, sorted.
+
+    Raises DataError for a folder without any.
+    """
+    found = {
+        real.parents[1].name: sorted(
+            folder.parents[1].name
+            for folder in real.parents[1].glob("fake/*/images/test")
+            if folder.is_dir()
+        )
+        for real in sorted(root.glob("*/real/test"))
+    }
+    found = {faces: generators for faces, generators in found.items() if generators}
+    if not found:
+        raise DataError(
+            f"{root} has no FACES/real/test beside FACES/fake/GENERATOR/images/test: give the "
+            "folder of a set made by: tamperscope data build dolos"
+        )
+    return found
+
+
+def entry_files(study: Study, runs: Path, chosen: Mapping[str, Path]) -> dict[str, Path]:
+    """Weights file of each entry that has one: the chosen one, else its own below ``runs``.
+
+    Raises:
+        UnknownNameError: weights chosen for a name that is not in the study.
+    """
+    names = [entry.name for entry in study.entries]
+    for name in chosen:
+        if name not in names:
+            raise unknown("localizer of the study", name, names)
+    files = {entry.name: runs / entry.weights for entry in study.entries if entry.weights}
+    return {**files, **chosen}
+
+
+def _draw(record: Mapping[str, Any], output: Path) -> tuple[list[str], str | None]:
+    """Names of the pictures drawn, or why there are none: numbers do not fail for a picture."""
+    try:
+        return [path.name for path in draw_matrices(record, output)], None
+    except MissingExtraError as error:
+        return [], str(error)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, file = text.partition("=")
+    if not equals or not name or not file:
+        raise ConfigError(f"cannot read the weights {text!r}: write NAME=FILE")
+    return name, file
+
+
+def _plain(
+    root: Path, methods: Sequence[str], given: Sequence[tuple[str, str]]
+) -> tuple[Study, dict[str, Path]]:
+    found = study_sets(root)
+    everywhere = set.intersection(*(set(generators) for generators in found.values()))
+    chosen = list(methods) or [
+        card.name
+        for card in catalog.list_methods()
+        if card.name.startswith(PREFIX)
+        and (card.weights or card.name in {method for method, _ in given})
+    ]
+    if not chosen:
+        raise ConfigError("nothing to measure: name --methods and their --weights, or a --study")
+    plan = plain_study(
+        chosen, faces=list(found), generators=sorted(everywhere), weights=tuple(given)
+    )
+    return plan, {entry.name: Path(entry.weights) for entry in plan.entries if entry.weights}
+
+
+def _from_file(
+    path: Path, methods: Sequence[str], given: Sequence[tuple[str, str]], runs: Path
+) -> tuple[Study, dict[str, Path]]:
+    plan = read_study(path)
+    if methods:
+        known = sorted({entry.method for entry in plan.entries})
+        for method in methods:
+            if method not in known:
+                raise unknown("method of the study", method, known)
+        kept = tuple(entry for entry in plan.entries if entry.method in methods)
+        plan = replace(plan, entries=kept)
+    return plan, entry_files(plan, runs, {name: Path(file) for name, file in given})
+
+
+def _without_missing(
+    plan: Study, files: Mapping[str, Path], *, partial: bool
+) -> tuple[Study, list[str]]:
+    def there(entry: Entry) -> bool:
+        return entry.name not in files or files[entry.name].is_file()
+
+    missing = [entry.name for entry in plan.entries if not there(entry)]
+    if missing and not partial:
+        raise ConfigError(
+            f"no weights for {len(missing)} localizers, first {missing[0]!r} "
+            f"({files[missing[0]]}): train them, name their file by --weights, or leave them out "
+            "by --partial"
+        )
+    return replace(plan, entries=tuple(e for e in plan.entries if there(e))), missing

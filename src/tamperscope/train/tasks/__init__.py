@@ -1,0 +1,15 @@
+"""What a network can be trained for: each task brings its pictures, objective and numbers."""
+
+from tamperscope.train.config import Recipe
+from tamperscope.train.tasks.base import Task
+
+
+def make_task(recipe: Recipe) -> Task:
+    """The task that the recipe names, with the recipe's settings."""
+    if recipe.task == "dolos":
+        from tamperscope.train.tasks.dolos import DolosTask
+
+        return DolosTask(recipe)
+    from tamperscope.train.tasks.forgery import ForgeryTask
+
+    return ForgeryTask(recipe)

@@ -1,0 +1,288 @@
+"""Faces for DOLOS: which pictures an index stands for, and how they are prepared.
+
+Sample ``i`` of a seed is the same picture on every machine and in every worker, and every picture
+of a kind comes up once before any comes up twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tamperscope import perturb
+from tamperscope.errors import ConfigError, DataError, unknown
+from tamperscope.image import read_image, read_mask
+from tamperscope.methods.dolos.preprocess import MaskResample, Resample, prepare, training_mask
+from tamperscope.perturb.ops import Interpolation
+from tamperscope.train.config import DolosConfig
+
+Split = Literal["train", "valid"]
+
+REAL = "real"
+_HALVING_BLOCKS = 3
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file. ``mask`` is None for a real picture and for one that is fake everywhere."""
+
+    image: Path
+    mask: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """What the network takes and gives.
+
+    Attributes:
+        size: side of its pictures.
+        blocks: Xception blocks in front of its map.
+        resample, mask_resample: filters that bring pictures and masks there.
+    """
+
+    size: int
+    blocks: int
+    resample: Resample
+    mask_resample: MaskResample
+
+    def grid(self, size: int) -> int:
+        """Side of the map of a picture of side ``size``: 299 gives 74, 37 and from block 3 on 19.
+
+        Raises:
+            ConfigError: smaller than the first two convolutions need.
+        """
+        side = (size - 3) // 2 - 1
+        for _ in range(min(self.blocks, _HALVING_BLOCKS)):
+            side = (side + 1) // 2
+        if side < 1:
+            raise ConfigError(f"pictures of {size} pixels are too small; raise dolos.size or crop")
+        return side
+
+
+Groups = dict[str, list[Picture]]
+"""Pictures by kind: ``real``, or the name of a generator."""
+
+
+# --------------------------------------------------------------------------- finding
+
+
+def find_pictures(root: Path, config: DolosConfig, split: Split) -> Groups:
+    """The pictures of a set-up's split, ordered by name.
+
+    Raises:
+        UnknownNameError: a generator that the set does not have.
+        DataError: no set, or nothing left of it.
+    """
+    from tamperscope.data.datasets import dolos
+
+    whole = config.setup == "A"
+    groups: Groups = {}
+    for name in _generators(root, config, whole):
+        load = dolos.load_whole if whole else dolos.load
+        found = load(root, faces=config.faces, generator=name, split=split)
+        groups[name] = [Picture(s.image_path, s.mask_path) for s in found]
+    for folder in config.extra_whole if whole else ():
+        groups[f"extra:{Path(folder).parent.name or folder}"] = _folder(root / folder, split)
+    reals = dolos.load_real(root, faces=config.faces, split=split)
+    groups[REAL] = [Picture(s.image_path, None) for s in reals]
+    for folder in config.extra_real:
+        groups[REAL] += _folder(root / folder, split)
+    if config.limit:
+        groups = {name: pictures[: config.limit] for name, pictures in groups.items()}
+    if empty := [name for name, pictures in groups.items() if not pictures]:
+        raise DataError(
+            f"{root} has no {split} pictures of {', '.join(empty)}: build more faces with"
+            " 'tamperscope data build dolos', or leave that kind out"
+        )
+    return groups
+
+
+def _generators(root: Path, config: DolosConfig, whole: bool) -> list[str]:
+    base = root / config.faces / "fake"
+    folders = sorted(f for f in base.glob("*") if f.is_dir())
+    known = [f.name.removesuffix("-whole") for f in folders if (f / "images").is_dir() != whole]
+    wanted = known if "all" in config.generators else list(config.generators)
+    if not known and not (whole and config.extra_whole):
+        kind = "wholly" if whole else "partly"
+        raise DataError(
+            f"{base} holds no {kind} generated pictures: make them with"
+            " 'tamperscope data build dolos'"
+        )
+    for name in (*wanted, *config.leave_out):
+        if name not in known:
+            raise unknown("generator of this face set", name, known)
+    left = [name for name in wanted if name not in config.leave_out]
+    if not left and not (whole and config.extra_whole):
+        raise DataError("dolos.leave_out leaves no generator: name fewer there")
+    return left
+
+
+def _folder(folder: Path, split: Split) -> list[Picture]:
+    from tamperscope.data.faces.splits import split_of
+
+    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in _SUFFIXES)
+    if not files:
+        raise DataError(f"{folder} holds no pictures ({', '.join(_SUFFIXES)}): check the path")
+    return [Picture(f, None) for f in files if split_of(f.stem) == split]
+
+
+# --------------------------------------------------------------------------- drawing
+
+
+class DolosSource:
+    """Training pictures of a set-up, prepared for a network, without end.
+
+    A sample is ``{"image": uint8 (3, size, size), "mask": uint8 (grid, grid) 1 = fake, "kind":
+    "real" or a generator's name}``.
+
+    Args:
+        groups: of `find_pictures`.
+        config: which kinds come how often, and how pictures are changed.
+        geometry: of the network.
+        seed: of the order and of every change.
+    """
+
+    def __init__(
+        self, groups: Groups, config: DolosConfig, geometry: Geometry, *, seed: int
+    ) -> None:
+        self.groups, self.config, self.geometry, self.seed = groups, config, geometry, seed
+        self.fakes = [name for name in groups if name != REAL]
+        self._read = lru_cache(maxsize=None if config.cache else 1)(_read)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        kind, number = self._kind(index)
+        pixels, mask = self._read(self._pick(kind, number))
+        if mask is None:
+            mask = np.full(pixels.shape[:2], kind != REAL)
+        # The draws know the index alone: a real and a fake picture are changed alike.
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, 0, index]))
+        pixels, mask, size = self._change(pixels, mask, rng)
+        image = prepare(
+            np.ascontiguousarray(_recompress(pixels, self.config, rng)),
+            resample=self.geometry.resample,
+            size=size,
+        )
+        cells = training_mask(
+            np.ascontiguousarray(mask),
+            grid=self.geometry.grid(size),
+            resample=self.geometry.mask_resample,
+        )
+        # Back to the 8-bit values it came from: a quarter of the memory, and exact.
+        image = ((image + 1.0) * 127.5).round().to(torch.uint8)
+        return {"image": image, "mask": cells.to(torch.uint8), "kind": kind}
+
+    def _kind(self, index: int) -> tuple[str, int]:
+        """Which kind sample ``index`` is of, and which one of that kind, counting from 0."""
+        config = self.config
+        if config.setup == "C":
+            return self._turn(index, 1000, round(1000 * config.reals))
+        if config.balanced_labels:
+            return self._turn(index, 2, 1)
+        reals = len(self.groups[REAL])
+        return self._turn(index, sum(map(len, self.groups.values())), reals)
+
+    def _turn(self, index: int, period: int, reals: int) -> tuple[str, int]:
+        """``reals`` of every ``period`` samples are real, spread evenly."""
+        before = index * reals // period
+        if (index + 1) * reals // period > before:
+            return REAL, before
+        number = index - before
+        return self.fakes[number % len(self.fakes)], number // len(self.fakes)
+
+    def _pick(self, kind: str, number: int) -> Picture:
+        pictures = self.groups[kind]
+        turn, place = divmod(number, len(pictures))
+        stream = 1 + [*self.fakes, REAL].index(kind)
+        return pictures[_order(self.seed, stream, turn, len(pictures))[place]]
+
+    def _change(
+        self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], int]:
+        """The changed picture, its mask, and the side it is to be resized to."""
+        config, size = self.config, self.geometry.size
+        if config.crop < 1:
+            pixels, mask = _crop(pixels, mask, config.crop, rng)
+            size = max(1, round(size * config.crop))
+        if config.flip and rng.random() < 0.5:
+            pixels, mask = pixels[:, ::-1], mask[:, ::-1]
+        return _soften(np.ascontiguousarray(pixels), config, rng), mask, size
+
+
+class HeldBackSource(DolosSource):
+    """Validation pictures: fake and real ones in turn, each at most once, only recompressed."""
+
+    def __len__(self) -> int:
+        fakes = min(len(self.groups[name]) for name in self.fakes) * len(self.fakes)
+        return 2 * min(len(self.groups[REAL]), fakes)
+
+    def __getitem__(self, index: int) -> Mapping[str, Any]:
+        if index >= len(self):
+            raise IndexError(index)
+        return super().__getitem__(index)
+
+    def _kind(self, index: int) -> tuple[str, int]:
+        return self._turn(index, 2, 1)
+
+    def _change(
+        self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], int]:
+        return pixels, mask, self.geometry.size
+
+
+def _read(picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
+    pixels = read_image(picture.image).pixels
+    if picture.mask is None:
+        return pixels, None
+    mask = read_mask(picture.mask, polarity="forged-black")
+    if mask.shape != pixels.shape[:2]:
+        raise DataError(
+            f"{picture.mask} has {mask.shape[0]} x {mask.shape[1]} pixels and its picture"
+            f" {pixels.shape[0]} x {pixels.shape[1]}: build the set again"
+        )
+    return pixels, mask
+
+
+@lru_cache(maxsize=256)
+def _order(seed: int, stream: int, round_: int, count: int) -> Sequence[int]:
+    rng = np.random.default_rng(np.random.SeedSequence([seed, stream, round_]))
+    order: list[int] = rng.permutation(count).tolist()
+    return order
+
+
+def _crop(
+    pixels: NDArray[np.uint8], mask: NDArray[np.bool_], share: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    h, w = mask.shape
+    ch, cw = max(1, round(h * share)), max(1, round(w * share))
+    y, x = int(rng.integers(h - ch + 1)), int(rng.integers(w - cw + 1))
+    return pixels[y : y + ch, x : x + cw], mask[y : y + ch, x : x + cw]
+
+
+def _soften(
+    pixels: NDArray[np.uint8], config: DolosConfig, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    if rng.random() < config.rescale:
+        scale = rng.uniform(*config.rescale_range)
+        h, w = (max(8, round(side * scale)) for side in pixels.shape[:2])
+        filters: tuple[Interpolation, ...] = ("bilinear", "bicubic", "lanczos", "area")
+        pixels = perturb.resize(pixels, (h, w), filters[int(rng.integers(len(filters)))])
+    if rng.random() < config.blur:
+        pixels = perturb.blur(pixels, rng.uniform(*config.blur_sigma))
+    return pixels
+
+
+def _recompress(
+    pixels: NDArray[np.uint8], config: DolosConfig, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    if rng.random() >= config.jpeg:
+        return pixels
+    low, high = config.jpeg_quality
+    subsampling: Literal[0, 2] = 2 if rng.random() < 0.7 else 0
+    quality = int(rng.integers(low, high + 1))
+    return perturb.jpeg(np.ascontiguousarray(pixels), quality, subsampling=subsampling)
