@@ -24,8 +24,12 @@ VERBS = (
     ["weights", "convert"],
     ["data"],
     ["data", "synthesize"],
+    ["data", "build", "dolos"],
+    ["data", "check", "dolos"],
     ["train"],
     ["bench"],
+    ["bench", "set"],
+    ["bench", "dolos"],
 )
 
 
