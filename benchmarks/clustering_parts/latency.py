@@ -41,10 +41,11 @@ def prepare_localize(
 ) -> tuple[Callable[[], Any], Callable[[Any], Any]]:
     """Ready to be timed on the pixels in the .npy `file`; answers with seconds of the clustering
     and the share of the picture found forged."""
-    from tamperscope.methods.focal import decision
+    from tamperscope.clustering import hdbscan as module
 
     if engine == "scikit-learn":
-        decision.hdbscan = scikit_learn
+        # FOCAL imports it when it is first needed, and then finds this one.
+        module.hdbscan = scikit_learn
     chosen = CASES[case]
     pixels = np.load(file)
 
