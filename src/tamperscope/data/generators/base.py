@@ -135,5 +135,5 @@ def only_regions(name: str) -> ConfigError:
     """The error of a generator that cannot regenerate a whole picture."""
     return ConfigError(
         f"generator {name!r} only fills regions: for whole pictures use one of"
-        " transposed, nearest, shuffle, latent"
+        " transposed, nearest, shuffle, latent, diffusion"
     )

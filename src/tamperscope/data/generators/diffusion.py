@@ -71,12 +71,13 @@ class Denoiser(nn.Module):
         self.shuffle = nn.PixelShuffle(4)
         # 48 channels hold 4 x 4 pixels and nothing more, so fine noise is removed, and the patches
         # are made to meet, at full resolution.
+        last = nn.Conv2d(16, 3, 3, padding=1)
         self.meet = nn.Sequential(
             nn.Conv2d(8 + 3, 16, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(16, 16, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(16, 3, 3, padding=1),
+            last,
         )
         he_init(self)
         with torch.no_grad():
@@ -85,7 +86,7 @@ class Denoiser(nn.Module):
                     module.second.weight.mul_(0.2)
                     module.modulate.weight.mul_(0.2)
             self.leave.weight.mul_(0.3)
-            self.meet[-1].weight.mul_(0.3)
+            last.weight.mul_(0.3)
 
     def forward(self, noisy: Tensor, masked: Tensor, masks: Tensor, sigma: Tensor) -> Tensor:
         """Estimate the clean picture.
