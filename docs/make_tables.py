@@ -26,11 +26,32 @@ RESULTS = ROOT / "results"
 NONE_YET = "No record yet.\n"
 
 Records = Sequence[Mapping[str, Any]]
+
+
+def _generators(records: Records) -> str:
+    """IoU of each localizer on each generator's faces, and on real faces the share flagged."""
+    record = records[0]
+    names = record["method"]["generators"]
+    lines = [
+        f"| Localizer | {' | '.join(names)} | real faces: pixels flagged |",
+        f"|---|{'---:|' * (len(names) + 1)}",
+    ]
+    real = {row["row"]: row for row in record["numbers"]["real"]}
+    cells = {(c["row"], c["generator"]): c for c in record["numbers"]["cells"]}
+    for row in real:
+        found = (cells[row, name]["iou_lg"]["mean"] for name in names)
+        values = " | ".join(f"{value:.3f}".lstrip("0") for value in found)
+        flagged = real[row]["flagged_pixels"]["mean"]
+        lines.append(f"| {row} | {values} | {100 * flagged:.1f} % |")
+    return "\n".join(lines) + "\n"
+
+
 TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "localization": ("localization", lambda records: markdown_table(records, intervals=True)),
     "kinds": ("localization", markdown_kinds),
     "content": ("content-overlap", markdown_content),
     "speed": ("speed", markdown_speed),
+    "dolos": ("dolos-study", _generators),
 }
 """Name of a marker -> kind of record it needs, function that makes its table."""
 
