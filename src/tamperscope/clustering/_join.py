@@ -88,7 +88,7 @@ class Best:
 def join(blocks: Blocks, lists: Lists, *, threads: int) -> Tree:
     """Steps 3 and 4 of the engine."""
     n = blocks.n
-    rank = np.ascontiguousarray(blocks.rank)
+    rank = blocks.rank
     parent = np.empty(n, np.int64)
     pieces = [(a, min(a + 4096, n)) for a in range(0, n, 4096)]
     side_by_side(
@@ -106,7 +106,7 @@ def join(blocks: Blocks, lists: Lists, *, threads: int) -> Tree:
     first = np.concatenate([linked, pairs[:, 0]])
     second = np.concatenate([parent[linked], pairs[:, 1]])
     weights = np.concatenate([lists.core[linked], w])
-    return in_input_order(blocks.rank, blocks.member, lists.core, (first, second, weights))
+    return in_input_order(rank, blocks.member, lists.core, (first, second, weights))
 
 
 def in_input_order(
@@ -234,7 +234,7 @@ class _Joiner:
         i = int(rows[core[rows].argmax()])
         weight = np.inf
         while True:
-            w, j = kernels.nearest_outside(i, points, core, component, self.rank)
+            w, j = kernels.nearest_outside(i, points, core, component)
             w, i = kernels.nearest_inside(j, c, points, core, component)
             if w >= weight:
                 break
@@ -251,7 +251,6 @@ class _Joiner:
             return
         pure = _pure(component, blocks.count, size)
         lowest = np.minimum.reduceat(lists.core, np.arange(0, n, size))
-        radii = blocks.radii[:, None]
         results: list[Best] = []
 
         def one(j: int) -> None:
@@ -275,7 +274,7 @@ class _Joiner:
                 g = np.dot(x, blocks.centred[a].T)
                 kernels.search(
                     g, part, squares, j * size, blocks.squares[a], lists.core, component,
-                    self.rank, blocks.unit, blocks.drift, float(radii[j, 0]), blocks.points,
+                    self.rank, blocks.unit, blocks.drift, blocks.radii[j], blocks.points,
                     *own.parts(),
                 )  # fmt: skip
             results.append(own)

@@ -717,7 +717,7 @@ def search(
 
 
 @jit
-def nearest_outside(i, points, core, component, rank):
+def nearest_outside(i, points, core, component):
     """The row of another component that row ``i`` reaches by the lightest edge: (weight, row)."""
     best, name = np.inf, -1
     for j in range(component.shape[0]):

@@ -133,11 +133,10 @@ def _tree(features: Tensor, k: int, unit: bool, part: int) -> SpanningTree:
     rows = _prepare(points[first], weight, part)
     lists = _neighbours(rows, k)
     parent = _links(rows, lists)
-    forest, pairs = _join(rows, lists, parent)
+    weights, ends = _join(rows, lists, parent)
     core = lists.core.cpu().numpy()
     to = parent.cpu().numpy()
     linked = np.flatnonzero(to != np.arange(rows.n))
-    weights, ends = pairs
     edges, weights, cores = in_input_order(
         first.cpu().numpy(),
         member.cpu().numpy(),
@@ -148,7 +147,6 @@ def _tree(features: Tensor, k: int, unit: bool, part: int) -> SpanningTree:
             np.concatenate([core[linked], weights]),
         ),
     )
-    del forest
     return SpanningTree(edges=edges, weights=weights * scale, core_distances=cores * scale)
 
 
@@ -258,9 +256,7 @@ def _links(rows: _Rows, lists: _Lists) -> Tensor:
     return parent
 
 
-def _join(
-    rows: _Rows, lists: _Lists, parent: Tensor
-) -> tuple[Forest, tuple[np.ndarray, np.ndarray]]:
+def _join(rows: _Rows, lists: _Lists, parent: Tensor) -> tuple[np.ndarray, np.ndarray]:
     root = parent
     while True:
         above = root[root]
@@ -293,7 +289,7 @@ def _join(
         )
         renamed = forest.take(sorted(set(taken)))
         component = torch.from_numpy(renamed).to(component.device)[component]
-    return forest, forest.taken()
+    return forest.taken()
 
 
 class _Best:
