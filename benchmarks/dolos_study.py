@@ -3,7 +3,8 @@
     python benchmarks/dolos_study.py --data SET
 
 SET is what `tamperscope data build dolos` wrote, with the generators of the study (and, for set-up
-A, whole pictures of its home generator). Stopped at any point, the same command goes on from there.
+A, whole pictures of its home generator). A setting of a row may start from the weights of a row
+above it: {runs} in it becomes the folder of runs. Stopped at any point, the same command goes on from there.
 --dry-run only prints the commands; each can be given by hand.
 """
 
@@ -62,7 +63,7 @@ def training(entry: Entry, options: argparse.Namespace) -> list[str]:
     settings = [
         f"dolos.faces={json.dumps(entry.faces)}",
         f"dolos.generators={json.dumps(list(entry.generators))}",
-        *entry.settings,
+        *(setting.replace("{runs}", str(options.runs)) for setting in entry.settings),
         *options.settings,
     ]
     command = ["train", entry.recipe, "--data", str(options.data)]

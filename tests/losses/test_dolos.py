@@ -36,6 +36,16 @@ def test_poolings_are_the_official_ones() -> None:
     torch.testing.assert_close(dolos.pool_average(MAP), expected[1], rtol=1e-5, atol=1e-5)
 
 
+def test_top_pooling_lies_between_the_largest_and_the_mean() -> None:
+    margin = MAP[:, 1] - MAP[:, 0]
+    top = round(dolos.TOP_SHARE * 37 * 37)
+    pooled = dolos.pool_top(MAP)
+    expected = margin.flatten(1).sort(1, descending=True).values[:, :top].mean(1)
+    torch.testing.assert_close(pooled[:, 1] - pooled[:, 0], expected)
+    one = MAP[:, :, :3, :3]
+    torch.testing.assert_close(dolos.pool_top(one), dolos.pool_max(one))
+
+
 @pytest.mark.parametrize(
     ("pooling", "name"), [("expand", "expand"), ("max", "pooled_max"), ("avg", "pooled_avg")]
 )
@@ -114,10 +124,11 @@ def test_gradients_reach_only_what_a_pooling_looks_at() -> None:
     dolos.weak_map_loss(logits, LABELS, pooling="max").backward()
     assert logits.grad is not None
     assert int((logits.grad != 0).any(1).sum()) == 2
-    for pooling in ("expand", "avg"):
+    top = round(dolos.TOP_SHARE * 37 * 37)
+    for pooling, places in (("expand", 37 * 37), ("avg", 37 * 37), ("top", top)):
         logits.grad = None
-        dolos.weak_map_loss(logits, LABELS, pooling=pooling).backward()
-        assert int((logits.grad != 0).any(1).sum()) == 2 * 37 * 37
+        dolos.weak_map_loss(logits, LABELS, pooling=pooling).backward()  # type: ignore[arg-type]
+        assert int((logits.grad != 0).any(1).sum()) == 2 * places
 
 
 def test_half_precision_is_summed_in_single() -> None:

@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 import tamperscope
 from tamperscope.cli.main import app
 from tamperscope.errors import TrainingError
+from tamperscope.methods.dolos.decision import TOP_SHARE
 from tamperscope.methods.dolos.network import module_for, network_for
 from tamperscope.train import checkpoint as store
-from tamperscope.train.calibrate_dolos import _best_cut, _logistic, calibrate
+from tamperscope.train.calibrate_dolos import _CUTS, _image_score, calibrate
 from tamperscope.train.export import export_run
+from tamperscope.train.fitting import best_cut, logistic
 from tamperscope.weights import card_for, sha256_of
 from train import faces
 
@@ -53,7 +55,8 @@ def test_export_card_and_load(root: Path, tmp_path: Path) -> None:
     assert card.options == {"method": "patches", "supervision": "full", "block": 1}
     assert card.preprocessing == "bilinear"
     assert (card.data, card.sha256) == ("noise", sha256_of(out))
-    assert set(card.decision) == {"image_scale", "image_bias"}
+    ranked = {"image_top"} if card.numbers["valid_ap_top"] > card.numbers["valid_ap"] else set()
+    assert set(card.decision) == {"image_scale", "image_bias"} | ranked
     assert card.numbers["valid_fake_pictures"] == card.numbers["valid_real_pictures"] == 4
     assert 0 <= card.numbers["valid_iou"] <= card.numbers["valid_best_iou"] <= 1
     weights = load_file(out)
@@ -62,6 +65,18 @@ def test_export_card_and_load(root: Path, tmp_path: Path) -> None:
     network, loaded = network_for(out, "dolos-patches")
     assert loaded.sha256 == card.sha256
     assert torch.equal(network.head.weight, weights["head.weight"].float())  # type: ignore[union-attr]
+
+
+def test_the_better_ranking_goes_on_the_card() -> None:
+    fake = np.array([False, False, False, True, True, True])
+    good, bad = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), np.array([0.1, 0.5, 0.4, 0.3, 0.2, 0.6])
+    decision, numbers = _image_score(bad, good, fake)
+    assert decision == {**logistic(good, fake), "image_top": TOP_SHARE}
+    assert numbers == {"ap_top": 1.0}
+    decision, numbers = _image_score(good, bad, fake)
+    assert decision == logistic(good, fake)
+    assert numbers["ap_top"] < 1
+    assert _image_score(good, np.array([]), fake) == (logistic(good, fake), {})
 
 
 @pytest.mark.slow
@@ -111,14 +126,14 @@ def test_the_image_score_becomes_a_probability() -> None:
     rng = np.random.default_rng(0)
     scores = np.concatenate([rng.normal(0.6, 0.1, 90), rng.normal(0.4, 0.1, 30)])
     fake = np.arange(120) < 90
-    fitted = _logistic(scores, fake)
+    fitted = logistic(scores, fake)
     probability = 1 / (1 + np.exp(-(fitted["image_scale"] * scores + fitted["image_bias"])))
     # As many fakes as real pictures are assumed, whatever the set held.
     assert 1 / (1 + np.exp(-(fitted["image_scale"] * 0.5 + fitted["image_bias"]))) == (
         pytest.approx(0.5, abs=0.1)
     )
     assert probability[fake].mean() > 0.7 > 0.3 > probability[~fake].mean()
-    apart = _logistic(np.array([0.1, 0.1, 0.9, 0.9]), np.array([False, False, True, True]))
+    apart = logistic(np.array([0.1, 0.1, 0.9, 0.9]), np.array([False, False, True, True]))
     assert 0 < apart["image_scale"] < 100
 
 
@@ -127,7 +142,7 @@ def test_the_best_cut_is_the_one_with_the_largest_mean_iou() -> None:
     mask[:2] = True
     scores = np.where(mask, 0.33, 0.22).astype(np.float32)
     scores[0, 0] = 0.28
-    assert _best_cut([(scores, mask)]) == (0.25, 1.0)
+    assert best_cut([(scores, mask)], _CUTS) == (0.25, 1.0)
 
 
 def test_command_line(root: Path, tmp_path: Path) -> None:

@@ -1,15 +1,15 @@
 """Per-picture numbers of the DOLOS protocol, kept on disk so that nothing is measured twice."""
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tamperscope.bench.documents import read_document, write_document
 from tamperscope.bench.predictor import Method, name_of, predict, recompressed, settings_of
 from tamperscope.bench.protocol import DOLOS
 from tamperscope.data.manifest import fingerprint
@@ -18,7 +18,6 @@ from tamperscope.errors import ClusteringError, DataError, ImageError
 from tamperscope.image import read_image
 from tamperscope.metrics import dolos
 from tamperscope.provenance import config_digest, tool_commit
-from tamperscope.result import write_atomic
 
 FORMAT = "tamperscope dolos pictures"
 VERSION = 1
@@ -100,8 +99,7 @@ class Store:
             tick(sample.id)
             found.append(measure_picture(method, sample, quality=pictures.quality))
         measured = Measured(pictures=tuple(found), commit=tool_commit())
-        text = json.dumps({"format": FORMAT, "version": VERSION, **asdict(measured)})
-        write_atomic(path, text.encode())
+        write_document(path, asdict(measured), format=FORMAT, version=VERSION)
         return measured
 
 
@@ -217,17 +215,24 @@ def _refused(sample: Sample, why: str, seconds: float) -> Picture:
 
 
 def _read(path: Path) -> Measured | None:
+    stored = read_document(path, format=FORMAT, version=VERSION)
     try:
-        stored = json.loads(path.read_bytes())
-        if stored["format"] != FORMAT or stored["version"] != VERSION:
+        if stored is None:
             return None
         pictures = tuple(Picture(**picture) for picture in stored["pictures"])
         return Measured(pictures=pictures, commit=stored["commit"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
 
 
-def scores_of(pictures: Sequence[Picture]) -> list[float]:
+class Scored(Protocol):
+    """A picture with an image score, None where it was refused."""
+
+    @property
+    def score(self) -> float | None: ...
+
+
+def scores_of(pictures: Sequence[Scored]) -> list[float]:
     """Image scores in order; refused pictures take the lowest of the others (0 without any)."""
     known = [picture.score for picture in pictures if picture.score is not None]
     least = min(known, default=0.0)

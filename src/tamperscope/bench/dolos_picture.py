@@ -36,10 +36,10 @@ def draw_matrices(record: Mapping[str, Any], folder: Path) -> list[Path]:
     return written
 
 
-def draw_matrix(matrix: Matrix, path: Path) -> None:
+def draw_matrix(matrix: Matrix, path: Path, *, label: str = "IoU") -> None:
     """One matrix as an SVG or PNG (by the path's ending), on a transparent ground.
 
-    Colour is IoU from 0 to 1; a frame marks generators that training saw; references stand apart.
+    Colour is the number of the label, from 0 to 1; a frame marks generators that training saw; references stand apart.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -55,7 +55,7 @@ def draw_matrix(matrix: Matrix, path: Path) -> None:
         shades = axes.imshow(np.array(values), vmin=0, vmax=1, cmap=COLOURS, aspect="auto")
         _write_numbers(axes, matrix)
         _name_axes(axes, matrix)
-        bar = figure.colorbar(shades, ax=axes, label="IoU")
+        bar = figure.colorbar(shades, ax=axes, label=label)
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=INK)
         bar.ax.yaxis.label.set_color(INK)

@@ -95,7 +95,7 @@ def run_study(
     """
     pictures = _read_sets(study, root)
     rows = [*_references(study, root), *_localizers(study, files or {}, device)]
-    ticker = _Ticker(progress, sum(_amount(row, study, pictures) for row in rows))
+    ticker = Ticker(progress, sum(_amount(row, study, pictures) for row in rows))
     shelf = Store(store)
     cells: list[dict[str, JSON]] = []
     real: list[dict[str, JSON]] = []
@@ -129,11 +129,14 @@ def run_study(
     )
 
 
-class _Ticker:
+class Ticker:
+    """Counts pictures for a `Progress`."""
+
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, total, 0
 
     def __call__(self, what: str) -> None:
+        """Say that the next picture begins."""
         if self._progress is not None:
             self._progress(self._done, self._total, what)
         self._done += 1
@@ -144,7 +147,7 @@ class _Ticker:
 
 def _read_sets(study: Study, root: Path) -> _Sets:
     def read(name: str, samples: Sequence[Sample]) -> PictureSet:
-        data = Dataset(name=name, root=root, samples=tuple(samples), polarity="forged-black")
+        data = Dataset(name=name, root=root, samples=tuple(samples))
         return PictureSet.of(data if study.limit is None else data.spread(study.limit))
 
     return _Sets(
@@ -192,7 +195,13 @@ def _localizers(study: Study, files: Mapping[str, Path], device: str) -> Iterabl
     places = tuple((faces, name) for faces in study.faces for name in study.generators)
     for entry in study.entries:
         card = catalog.card(entry.method)
-        load = partial(catalog.load, card.name, weights=files.get(entry.name), device=device)
+        load = partial(
+            catalog.load,
+            card.name,
+            preset=entry.preset or None,
+            weights=files.get(entry.name),
+            device=device,
+        )
         yield _Row(entry=entry, load=load, reference=False, places=places)
 
 
@@ -224,7 +233,7 @@ def _amount(row: _Row, study: Study, pictures: _Sets) -> int:
     return sum(len(job.data.samples) for job in _jobs(row, study, pictures).values())
 
 
-def _say(tick: _Ticker, row: str, picture: str) -> None:
+def _say(tick: Ticker, row: str, picture: str) -> None:
     tick(f"{row}: {picture}")
 
 
@@ -294,13 +303,17 @@ def _failures(pictures: Sequence[Picture]) -> list[JSON]:
 # -------------------------------------------------------------------------------- description
 
 
+def _title(title: str, preset: str) -> str:
+    return f"{title}, {preset}" if preset else title
+
+
 def _describe(row: _Row, method: Method) -> dict[str, JSON]:
     described = describe_method(method)
     return {
         "name": row.entry.name,
         "reference": row.reference,
         "method": row.entry.method,
-        "title": described["title"],
+        "title": _title(str(described["title"]), row.entry.preset),
         "map_kind": described["map_kind"],
         "setup": row.entry.setup,
         "faces": row.entry.faces,

@@ -14,16 +14,23 @@ A study is a TOML file:
     generators = ["nearest"]             # trained on these
 
 Optional: ``split`` ("test"), ``jpeg_quality`` (90), ``limit`` (pictures of each set); and for each
-localizer ``faces`` (trained on; the home set), ``weights`` (a file in the folder of runs;
+localizer ``preset`` (of the method; its first), ``faces`` (trained on; the home set), ``weights`` (a file in the folder of runs;
 ``NAME.safetensors``), ``recipe`` and ``settings`` (how it is trained; not read when measuring).
 """
 
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import MISSING, dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tamperscope.bench.plan import (
+    check_choice,
+    check_measures,
+    check_names,
+    checked,
+    in_words,
+    read_plan,
+)
 from tamperscope.errors import ConfigError, unknown
 
 SETUPS = ("weak-a", "weak-b", "full-c")
@@ -42,6 +49,7 @@ class Entry:
         faces, generators: what it was trained on; no generator where it is not known.
         trained_on: the generators in words, such as ``all but telea``.
         weights: a file below the folder of runs; empty for the weights the method ships.
+        preset: of the method, empty for its first; says by which image score pictures are ranked.
         recipe, settings: the training recipe and its overrides, ``"table.key=value"``.
     """
 
@@ -52,6 +60,7 @@ class Entry:
     generators: tuple[str, ...] = ()
     trained_on: str = ""
     weights: str = ""
+    preset: str = ""
     recipe: str = ""
     settings: tuple[str, ...] = ()
 
@@ -88,19 +97,11 @@ class Study:
 
     def __post_init__(self) -> None:
         for what, chosen in (("faces", self.faces), ("generators", self.generators)):
-            if not chosen or len(set(chosen)) < len(chosen):
-                raise ConfigError(
-                    f"{what} is {list(chosen)}: name at least one, none of them twice"
-                )
+            check_choice(what, chosen)
         if self.home not in self.generators:
             raise unknown("home generator", self.home, self.generators)
-        if not 1 <= self.jpeg_quality <= 100:
-            raise ConfigError(f"jpeg_quality is {self.jpeg_quality}: give 1 to 100")
-        if self.limit is not None and self.limit < 1:
-            raise ConfigError(f"limit is {self.limit}: give at least 1")
-        names = [entry.name for entry in self.entries]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ConfigError(f"two localizers are called {twice[0]!r}: give each its own name")
+        check_measures(jpeg_quality=self.jpeg_quality, limit=self.limit)
+        check_names(self.entries)
 
 
 def read_study(path: Path) -> Study:
@@ -110,29 +111,13 @@ def read_study(path: Path) -> Study:
         ConfigError: unreadable, a missing or mistyped value. UnknownNameError: an unknown key,
         set-up or generator.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the study {path} ({error.strerror}): check it") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML ({error}): correct it") from error
-    rows = table.pop("localizer", [])
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows) or not rows:
-        raise ConfigError(f"{path} has no localizers: give each its table [[localizer]]")
-    values = _checked(Study, table, "study")
+    table, rows = read_plan(path)
+    values = checked(Study, table, "study", made=("entries",))
     home_faces = values["faces"][0] if values["faces"] else ""
     entries = [_entry(row, home_faces) for row in rows]
     universe = {name for entry in entries for name in entry.generators}
     named = (replace(entry, trained_on=in_words(entry.generators, universe)) for entry in entries)
     return Study(**values, entries=tuple(named))
-
-
-def in_words(generators: Sequence[str], universe: Set[str]) -> str:
-    """A generator, ``all but`` one of the universe, or all that there are joined by ``+``."""
-    left_out = sorted(universe - set(generators))
-    if len(generators) > 1 and len(left_out) == 1:
-        return f"all but {left_out[0]}"
-    return " + ".join(generators)
 
 
 def plain_study(
@@ -181,34 +166,7 @@ def plain_study(
 
 def _entry(row: Mapping[str, Any], home_faces: str) -> Entry:
     name = row.get("name", "?")
-    values = _checked(Entry, row, f"localizer {name!r}")
+    values = checked(Entry, row, f"localizer {name!r}", made=("trained_on",))
     values.setdefault("faces", home_faces)
     values.setdefault("weights", f"{name}.safetensors")
     return Entry(**values)
-
-
-def _checked(
-    cls: type[Study] | type[Entry], table: Mapping[str, Any], where: str
-) -> dict[str, Any]:
-    """The values of a table with lists as tuples, or an error that names the key."""
-    made = ("entries", "trained_on")
-    known = {field.name: field for field in fields(cls) if field.name not in made}
-    for key in table:
-        if key not in known:
-            raise unknown(f"key of the {where}", key, known)
-    for name, field in known.items():
-        if name not in table and field.default is MISSING:
-            raise ConfigError(f"the {where} has no {name!r}: add it")
-    return {key: _value(known[key].type, value, f"{where}: {key}") for key, value in table.items()}
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:
-    if kind == tuple[str, ...]:
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ConfigError(f"{where} must be a list of names, got {value!r}")
-        return tuple(value)
-    expected: Any = str if kind is str else int
-    if not isinstance(value, expected) or isinstance(value, bool):
-        what = "a string" if expected is str else "a whole number"
-        raise ConfigError(f"{where} must be {what}, got {value!r}")
-    return value

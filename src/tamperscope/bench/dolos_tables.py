@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from tamperscope.bench.markdown import NOTHING, interval, percent, short, table
 from tamperscope.errors import DataError
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]
-_NOTHING = "n/a"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def markdown_setups(record: Record) -> str:
         cell = _cell(record, row, faces, home)
         if cell is None or not _at_home(row, faces, home):
             continue
-        numbers = [_number(cell[name]) for name in ("iou_lg", "iou_sm", "pbca_lg")]
+        numbers = [interval(cell[name]) for name in ("iou_lg", "iou_sm", "pbca_lg")]
         detection = [_precision(cell[name]) for name in ("detection", "detection_recompressed")]
         real = _real(record, row, faces)
         shares = [_percent(real, "flagged_pixels"), _percent(real, "flagged_pictures")]
@@ -81,7 +81,7 @@ def markdown_setups(record: Record) -> str:
         "Method", "Set-up", "IoU", "IoU at the grid", "PBCA", "AP, files", "AP, recompressed alike",
         "Real: pixels flagged", "pictures flagged",
     ]  # fmt: skip
-    return _table(heads, lines, left=2)
+    return table(heads, lines, left=2)
 
 
 def markdown_cross(record: Record) -> str:
@@ -103,7 +103,7 @@ def markdown_cross(record: Record) -> str:
         if list(row["generators"]) in ([], [home])
     ]
     heads = ["Method", "Set-up", "Trained on", *(f"{faces}: IoU / AP" for faces in tests)]
-    return _table(heads, lines, left=3)
+    return table(heads, lines, left=3)
 
 
 def markdown_matrices(record: Record) -> str:
@@ -182,16 +182,16 @@ def _matrix(matrix: Matrix) -> str:
     lines = []
     for name, values, seen in zip(matrix.rows, matrix.values, matrix.seen, strict=True):
         cells = [
-            f"**{_short(value)}**" if flag and value is not None else _short(value)
+            f"**{short(value)}**" if flag and value is not None else short(value)
             for value, flag in zip(values, seen, strict=True)
         ]
         lines.append([name, *cells])
-    table = _table(["Trained on \\ tested on", *matrix.columns], lines, left=1)
+    text = table(["Trained on \\ tested on", *matrix.columns], lines, left=1)
     means = (
-        f"Mean IoU with generators seen in training (bold) {_short(matrix.mean(True))}, "
-        f"with others {_short(matrix.mean(False))}."
+        f"Mean IoU with generators seen in training (bold) {short(matrix.mean(True))}, "
+        f"with others {short(matrix.mean(False))}."
     )
-    return f"### {matrix.title}\n\n{table}\n{means}\n"
+    return f"### {matrix.title}\n\n{text}\n{means}\n"
 
 
 # ------------------------------------------------------------------------------- the findings
@@ -210,11 +210,11 @@ def _best_method(record: Record) -> list[str]:
         if len(scores) > 1:
             best = max(scores, key=scores.__getitem__)
             others = ", ".join(
-                f"{name} {_short(scores[name])}"
+                f"{name} {short(scores[name])}"
                 for name in sorted(scores, key=lambda name: -scores[name])[1:]
             )
             lines.append(
-                f"Best method in {setup}, by IoU: {best} ({_short(scores[best])}; {others}). "
+                f"Best method in {setup}, by IoU: {best} ({short(scores[best])}; {others}). "
                 "Published: Patches in every set-up."
             )
     return lines
@@ -234,7 +234,7 @@ def _price_of_labels(record: Record) -> list[str]:
         less = "less" if labels < generator else "more"
         lines.append(
             f"{row['title']}: labels in place of masks (weak-b against full-c, {home}) cost "
-            f"{_short(labels)} IoU, {less} than another generator does ({_short(generator)}). "
+            f"{short(labels)} IoU, {less} than another generator does ({short(generator)}). "
             "Published: less."
         )
     return lines
@@ -256,7 +256,7 @@ def _hardest(record: Record) -> list[str]:
             worst = min(known, key=known.__getitem__)
             lines.append(
                 f"{row['title']}: hardest generator when trained on it: {worst} "
-                f"({_short(known[worst])}). Published: the latent one, which re-encodes the whole "
+                f"({short(known[worst])}). Published: the latent one, which re-encodes the whole "
                 "picture."
             )
     return lines
@@ -363,34 +363,16 @@ def _trained_on(row: Row) -> str:
 
 def _crossed(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
-        return _NOTHING
-    return f"{_number(cell['iou_lg'])} / {_precision(cell['detection'])}"
-
-
-def _number(interval: Mapping[str, Any] | None) -> str:
-    if interval is None:
-        return _NOTHING
-    mean, low, high = (_short(interval[name]) for name in ("mean", "low", "high"))
-    return f"{mean} [{low}, {high}]"
+        return NOTHING
+    return f"{interval(cell['iou_lg'])} / {_precision(cell['detection'])}"
 
 
 def _precision(detection: Mapping[str, Any] | None) -> str:
     if detection is None:
-        return _NOTHING
+        return NOTHING
     found = detection["average_precision"]
-    return f"{_short(found['mean'])} ± {_short(2 * found['std'])}"
+    return f"{short(found['mean'])} ± {short(2 * found['std'])}"
 
 
 def _percent(numbers: Mapping[str, Any] | None, name: str) -> str:
-    interval = numbers[name] if numbers else None
-    return _NOTHING if interval is None else f"{100 * interval['mean']:.1f} %"
-
-
-def _short(value: float | None) -> str:
-    return _NOTHING if value is None else f"{value:.3f}".replace("0.", ".", 1)
-
-
-def _table(heads: Sequence[str], lines: Sequence[Sequence[str]], *, left: int) -> str:
-    rule = "|".join("---" if place < left else "---:" for place in range(len(heads)))
-    rows = [f"| {' | '.join(line)} |" for line in (heads, *lines)]
-    return "\n".join([rows[0], f"|{rule}|", *rows[1:]]) + "\n"
+    return percent(numbers[name] if numbers else None)

@@ -1,8 +1,10 @@
 """What a trained network of DOLOS means by its image score, fitted on the validation faces.
 
 The paper ranks pictures by the mean of the map or by a raw logit and cuts the map at one half.
-A logistic regression turns that score into the probability of a fake where fakes and real pictures
-are equally many; the cut stays at one half unless another one is asked for.
+A map's mean drowns small regions: where the mean of its highest cells ranks the validation faces
+better, the card asks for that. A logistic regression turns the score into the probability of a fake
+where fakes and real pictures are equally many; the cut stays at one half unless another one is
+asked for.
 """
 
 from collections.abc import Callable
@@ -12,21 +14,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from tamperscope.errors import TrainingError
 from tamperscope.losses.dolos import fake_logits
+from tamperscope.methods.dolos.decision import TOP_SHARE, mean_of_top
+from tamperscope.metrics import image_level
 from tamperscope.train.batches import collate
 from tamperscope.train.config import Recipe
+from tamperscope.train.fitting import ScoredMask, best_cut, logistic
 from tamperscope.train.tasks.base import Record
 from tamperscope.train.tasks.dolos import DolosTask, map_of
 from tamperscope.train.tasks.dolos_data import REAL, HeldBackSource
 
 _CUTS = np.arange(0.05, 0.96, 0.05)
 _BATCH = 8
-
-_Map = tuple[NDArray[np.float32], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,9 @@ class DolosCalibration:
     Attributes:
         decision: for the weights card: ``image_scale`` and ``image_bias``: the sigmoid of
             ``image_scale`` x score + ``image_bias`` is the probability of a fake, the score being
-            the paper's (the mean of the map, or the fake logit where a label was learned); and
-            ``threshold`` of the map, if asked for.
+            the paper's (the mean of the map, or the fake logit where a label was learned) or,
+            with ``image_top``, the mean of that share of the highest cells; and ``threshold`` of
+            the map, if asked for.
         numbers: validation numbers of `DolosTask`, over all validation pictures;
             ``best_threshold`` and ``best_iou``: the cut of the map that fits fakes best; how many
             fake and real pictures.
@@ -73,20 +76,21 @@ def calibrate(
     task = DolosTask(recipe)
     source = task.source(Path(data_root), "val")
     assert isinstance(source, HeldBackSource)
-    records, maps = _look(network, task, source, min(pictures, len(source)), progress)
+    records, tops, maps = _look(network, task, source, min(pictures, len(source)), progress)
     scores = np.array([float(record["score"]) for record in records])
     fake = np.array([record["kind"] != REAL for record in records])
     if min(fake.sum(), (~fake).sum()) < 2:
         raise TrainingError(
             "calibration needs at least two fake and two real validation pictures: build more faces"
         )
-    decision = _logistic(scores, fake)
+    decision, ranked = _image_score(scores, tops, fake)
     numbers = {k: v for k, v in task.summarize(records).items() if "/" not in k}
     if maps:
-        cut, best = _best_cut(maps)
+        cut, best = best_cut(maps, _CUTS)
         numbers |= {"best_threshold": cut, "best_iou": best}
         if fit_threshold:
             decision["threshold"] = cut
+    numbers |= ranked
     numbers |= {"fake_pictures": float(fake.sum()), "real_pictures": float((~fake).sum())}
     return DolosCalibration(
         decision={k: float(f"{v:.6g}") for k, v in decision.items()},
@@ -101,41 +105,36 @@ def _look(
     source: HeldBackSource,
     count: int,
     progress: Callable[[int], None] | None,
-) -> tuple[list[Record], list[_Map]]:
-    """Validation records, and the maps of fake pictures with their true cells."""
+) -> tuple[list[Record], NDArray[np.float64], list[ScoredMask]]:
+    """Validation records, the means of the highest cells (empty without a map), and the maps of
+    fake pictures with their true cells."""
     network.eval()
     records: list[Record] = []
-    maps: list[_Map] = []
+    tops: list[float] = []
+    maps: list[ScoredMask] = []
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
         batch = collate([source[i] for i in range(start, stop)])
-        outputs = network(task.network_input(batch, torch.device("cpu"), channels_last=False))
+        outputs = network(*task.network_inputs(batch, torch.device("cpu"), channels_last=False))
         records += task.numbers(outputs, batch)
         if (logits := map_of(outputs)) is not None:
-            pairs = zip(fake_logits(logits).sigmoid().numpy(), batch["mask"].numpy(), strict=True)
+            found = fake_logits(logits).sigmoid().numpy()
+            tops += [mean_of_top(scores, TOP_SHARE) for scores in found]
+            pairs = zip(found, batch["mask"].numpy(), strict=True)
             maps += [(scores, cells == 1) for scores, cells in pairs if cells.any()]
         if progress is not None:
             progress(stop)
-    return records, maps
+    return records, np.array(tops), maps
 
 
-def _logistic(scores: NDArray[np.float64], fake: NDArray[np.bool_]) -> dict[str, float]:
-    middle, spread = float(scores.mean()), max(float(scores.std()), 1e-6)
-    # The penalty matters where both kinds separate: without it the slope grows for ever.
-    model = LogisticRegression(C=1.0, class_weight="balanced")
-    model.fit(((scores - middle) / spread)[:, None], fake)
-    scale = float(model.coef_[0, 0]) / spread
-    return {"image_scale": scale, "image_bias": float(model.intercept_[0]) - scale * middle}
-
-
-def _best_cut(
-    maps: list[_Map],
-) -> tuple[float, float]:
-    """The cut with the best mean IoU over fake pictures, and that IoU."""
-    means = [float(np.mean([_iou(score > cut, mask) for score, mask in maps])) for cut in _CUTS]
-    best = int(np.argmax(means))
-    return round(float(_CUTS[best]), 2), means[best]
-
-
-def _iou(flagged: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
-    return float((flagged & mask).sum() / max((flagged | mask).sum(), 1))
+def _image_score(
+    scores: NDArray[np.float64], tops: NDArray[np.float64], fake: NDArray[np.bool_]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The decision on the better of the paper's score and the mean of the highest cells, and the
+    average precision of the latter."""
+    if not tops.size:
+        return logistic(scores, fake), {}
+    paper, top = (image_level.average_precision(s, fake) for s in (scores, tops))
+    if top <= paper:
+        return logistic(scores, fake), {"ap_top": top}
+    return {**logistic(tops, fake), "image_top": TOP_SHARE}, {"ap_top": top}

@@ -172,6 +172,15 @@ class TestImageScore:
         assert bounded_score(3.0, "logit") == pytest.approx(1 / (1 + np.exp(-3.0)))
         assert bounded_score(0.3, "mean") == 0.3
 
+    def test_the_highest_cells(self) -> None:
+        scores = np.full((20, 20), 0.25, np.float32)
+        scores[3, 4:8] = [0.5, 0.75, 1.0, 0.75]
+        found = made(scores)
+        assert raw_score(found, "top") == pytest.approx((1.0 + 0.75) / 2)
+        assert raw_score(found, "top", 4 / 400) == pytest.approx(0.75)
+        assert raw_score(found, "top", 0.0) == raw_score(found, "max")
+        assert raw_score(found, "top", 1.0) == pytest.approx(raw_score(found, "mean"))
+
     def test_logits_of_any_size_stay_in_range(self) -> None:
         bounded = [bounded_score(value, "logit") for value in (-1e5, -30.0, -1.0, 0.0, 1.0, 1e5)]
         assert bounded == sorted(bounded)
@@ -190,6 +199,7 @@ class TestImageScore:
     )
     def test_auto(self, method: str, supervision: str, rule: str) -> None:
         assert image_score_rule(DolosConfig(), method, supervision) == rule
+        assert image_score_rule(DolosConfig(image_score="paper"), method, supervision) == rule
 
     def test_scores_that_a_network_does_not_have(self) -> None:
         logit, mean = DolosConfig(image_score="logit"), DolosConfig(image_score="mean")

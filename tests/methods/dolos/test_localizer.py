@@ -125,6 +125,23 @@ def test_calibration_of_the_card(tmp_path: Path) -> None:
     assert plain.describe() != localizer.describe()
 
 
+def test_a_card_that_ranks_by_the_highest_cells(tmp_path: Path) -> None:
+    decision = {"image_scale": 20.0, "image_bias": -9.0, "image_top": 0.01, "threshold": 0.25}
+    path = save_random(tmp_path / "a.safetensors", "dolos-patches", decision=decision)
+    localizer, published = load(path), catalog.load("dolos-patches", preset="as-published",
+                                                    weights=path)  # fmt: skip
+    scores, raw = localizer.raw(read_image(photo()))
+    highest = np.sort(scores, axis=None)[-round(0.01 * scores.size) :]
+    assert raw == pytest.approx(highest.mean())
+    found = localizer.localize(photo())
+    assert found.image_score == pytest.approx(1 / (1 + np.exp(9 - 20 * raw)))
+    assert found.provenance.config["image_score"] == "top"
+    assert published.raw(read_image(photo()))[1] == pytest.approx(scores.mean())
+    found = published.localize(photo())
+    assert found.image_score == pytest.approx(scores.mean())
+    assert (found.threshold, found.provenance.config["calibration"]) == (0.5, None)
+
+
 def test_a_card_that_decides_otherwise(tmp_path: Path) -> None:
     path = save_random(tmp_path / "b.safetensors", "dolos-patches", decision={"margin": 1.0})
     with pytest.raises(WeightsError, match="the card of 'b' decides by margin, which dolos does n"):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -218,6 +219,22 @@ class TestStart:
         path = save_random(tmp_path / "a.safetensors", "dolos-patches")
         with pytest.raises(WeightsMismatchError, match="no Xception that dolos-gradcam can start"):
             build_network({"method": "gradcam", "pretrained": str(path)})
+
+    def test_on_the_trunk_of_a_shallower_one(self, tmp_path: Path) -> None:
+        path = save_random(tmp_path / "a.safetensors", "dolos-patches")
+        config = {"method": "attention", "supervision": "full", "map_only": True}
+        torch.manual_seed(0)
+        scratch = build_network({**config, "init": "scratch"}).state_dict()
+        torch.manual_seed(0)
+        built = build_network({**config, "init": "trunk", "pretrained": str(path)}).state_dict()
+        shallow = load_file(path)
+        for key, value in built.items():
+            taken = key in shallow and key.startswith("xception.")
+            assert torch.equal(value, shallow[key].to(value.dtype) if taken else scratch[key])
+        assert torch.equal(built["xception.conv1.weight"], shallow["xception.conv1.weight"])
+        save_file({"head.weight": torch.zeros(2, 256, 1, 1)}, tmp_path / "b.safetensors")
+        with pytest.raises(WeightsError):
+            build_network({"init": "trunk", "pretrained": str(tmp_path / "b.safetensors")})
 
 
 class TestFiles:

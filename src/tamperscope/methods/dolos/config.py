@@ -9,7 +9,7 @@ from tamperscope.methods.common import resolve_options
 Resampling = Literal["auto", "lanczos", "bilinear"]
 Upsampling = Literal["bicubic", "bilinear", "nearest"]
 DecisionRule = Literal["threshold", "hdbscan"]
-ImageScore = Literal["auto", "mean", "max", "logit", "softmax"]
+ImageScore = Literal["auto", "paper", "mean", "max", "top", "logit", "softmax"]
 ClusterInput = Literal["features", "scores"]
 NoiseRule = Literal["forged-cluster", "nearest", "pristine"]
 
@@ -19,7 +19,8 @@ _SMALLEST_CLUSTER = 5
 
 @dataclass(frozen=True, kw_only=True)
 class DolosConfig:
-    """How a picture becomes a mask. The defaults are what DOLOS evaluates.
+    """How a picture becomes a mask. The preset ``as-published`` is what DOLOS evaluates; the
+    default leaves to the weights card how pictures are ranked.
 
     Attributes:
         size: the picture is resized to ``size`` x ``size`` pixels, its aspect ratio not kept.
@@ -33,12 +34,15 @@ class DolosConfig:
             card, else 0.5.
         image_threshold: pictures scoring below it get an empty mask; negative = the one on the
             weights card, else 0, which lets every mask pass.
-        image_score: ``mean`` or ``max`` of the map before upsampling, or from the label's logits
-            the sigmoid of the fake one (``logit``: ranks pictures as the paper does) or the
-            ``softmax`` (the probability that was trained). ``auto`` is what the paper ranks by:
-            ``logit`` for Grad-CAM and Attention from labels, ``mean`` for all others; where the
-            weights card has a calibration of it, the probability of a fake that this gives.
-            Attention from masks has no trained label, a saliency no level.
+        image_score: ``mean`` or ``max`` of the map before upsampling, ``top`` = the mean of its
+            highest cells, or from the label's logits the sigmoid of the fake one (``logit``) or
+            the ``softmax`` (the probability that was trained). ``paper`` is what the paper ranks
+            by: ``logit`` for Grad-CAM and Attention from labels, ``mean`` for all others.
+            ``auto`` is what the weights card says, else ``paper``; where the card has a
+            calibration, the probability of a fake that this gives. Attention from masks has no
+            trained label, a saliency no level.
+        image_top: share of the cells that ``top`` averages, at least one cell; negative = the one
+            on the weights card, else 0.005.
         cluster_on: what ``hdbscan`` sees: the ``features`` that the map is made of, or its
             ``scores``.
         min_cluster_size: of ``hdbscan``, in cells; 0 = 1000 for 256 x 256 cells, fewer in
@@ -64,6 +68,7 @@ class DolosConfig:
     threshold: float = -1.0
     image_threshold: float = -1.0
     image_score: ImageScore = "auto"
+    image_top: float = -1.0
     cluster_on: ClusterInput = "features"
     min_cluster_size: int = 0
     min_samples: int = 0
@@ -91,7 +96,7 @@ class DolosConfig:
         for name in ("smoothing", "opening", "closing", "dilation", "erosion"):
             _check(0 <= getattr(self, name) <= 1000, name, "from 0 to 1000 cells")
         _check(0 <= self.min_region < 1, "min_region", "a share in [0, 1)")
-        for name in ("threshold", "image_threshold"):
+        for name in ("threshold", "image_threshold", "image_top"):
             value = getattr(self, name)
             _check(-1 <= value <= 1, name, "in [0, 1], or -1 for the one on the weights card")
 
@@ -118,6 +123,7 @@ def _check(ok: bool, name: str, wanted: str) -> None:
 
 PRESETS: dict[str, DolosConfig] = {
     "default": DolosConfig(),
+    "as-published": DolosConfig(image_score="paper", threshold=0.5, image_threshold=0.0),
     "clustered": DolosConfig(decision="hdbscan"),
 }
 

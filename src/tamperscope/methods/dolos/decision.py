@@ -21,6 +21,8 @@ from tamperscope.methods.dolos.config import DolosConfig, ImageScore
 from tamperscope.methods.dolos.maps import FAKE, DolosMap
 
 THRESHOLD = 0.5
+TOP_SHARE = 0.005
+"""Of the cells, where neither configuration nor weights card say: 7 of 37 x 37."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +37,7 @@ class Decision:
 
 
 def image_score_rule(config: DolosConfig, method: str, supervision: str) -> ImageScore:
-    """``image_score`` with ``auto`` resolved: what the paper ranks pictures by.
+    """``image_score`` with ``paper`` resolved, and ``auto`` where no weights card resolved it.
 
     Raises:
         ConfigError: the network has no such score: a label is learned only from labels, and only by
@@ -44,24 +46,41 @@ def image_score_rule(config: DolosConfig, method: str, supervision: str) -> Imag
     name = f"dolos-{method}" + ("-weak" if supervision == "weak" else "")
     labelled = supervision == "weak" and method != "patches"
     rule = config.image_score
-    if rule == "auto":
+    if rule in ("auto", "paper"):
         return "logit" if labelled else "mean"
     if rule in ("logit", "softmax") and not labelled:
-        raise ConfigError(f"{name} learns no label: use image_score=mean or max")
-    if rule in ("mean", "max") and name == "dolos-gradcam-weak":
+        raise ConfigError(f"{name} learns no label: use image_score=mean, max or top")
+    if rule in ("mean", "max", "top") and name == "dolos-gradcam-weak":
         raise ConfigError(f"the map of {name} has no level: use image_score=logit or softmax")
     return rule
 
 
-def raw_score(found: DolosMap, rule: ImageScore) -> float:
-    """The number that the paper ranks pictures by: unbounded for ``logit``."""
+def raw_score(found: DolosMap, rule: ImageScore, top: float = TOP_SHARE) -> float:
+    """The number that pictures are ranked by: unbounded for ``logit``.
+
+    Args:
+        top: share of the cells that the rule ``top`` averages.
+    """
     if rule == "mean":
         return float(found.scores.mean(dtype=np.float64))
     if rule == "max":
         return float(found.scores.max())
+    if rule == "top":
+        return mean_of_top(found.scores, top)
     assert found.label is not None
     real, fake = found.label[1 - FAKE], found.label[FAKE]
     return float(fake) if rule == "logit" else _sigmoid(fake - real)
+
+
+def mean_of_top(scores: NDArray[np.float32], share: float) -> float:
+    """Mean of that share of the highest values, of one at least.
+
+    The mean of a whole map drowns a small region in the noise of all other cells, its maximum
+    hangs on one of them.
+    """
+    count = max(1, round(share * scores.size))
+    highest = np.partition(scores, scores.size - count, axis=None)[-count:]
+    return float(highest.mean(dtype=np.float64))
 
 
 def bounded_score(
@@ -90,14 +109,15 @@ def decide(
     """Bring a map to a picture of ``size`` (height, width) and find the mask.
 
     Args:
-        config: its two thresholds are 0 or more here.
+        config: its thresholds and ``image_top`` are 0 or more here.
         rule: from `image_score_rule`.
         calibration: (scale, bias) of the image score; see `bounded_score`.
     """
     scores = upsample(_smooth(found, config.smoothing), size, config.upsampling)
-    raw = raw_score(found, rule)
+    raw = raw_score(found, rule, config.image_top)
     score = bounded_score(raw, rule, calibration)
     trace: dict[str, Any] = {"decision": config.decision, "image_score": rule, "raw_score": raw}
+    trace["feature_grid"] = list(found.scores.shape)
     if config.decision == "threshold":
         mask = scores > np.float32(config.threshold)
         trace["threshold"] = config.threshold

@@ -38,7 +38,7 @@ from tamperscope.weights import (
 
 Method = Literal["patches", "attention", "gradcam"]
 Supervision = Literal["weak", "full"]
-Init = Literal["paper", "scratch", "normal", "pretrained"]
+Init = Literal["paper", "scratch", "normal", "pretrained", "trunk"]
 
 MAP_BLOCK = 7
 """Attention's map is computed on this block's output and multiplied into it."""
@@ -213,7 +213,9 @@ def build_network(config: Mapping[str, Any]) -> DolosNetwork:
             ``map_only``: of attention from masks: nothing behind the map.
             ``init``: ``"paper"`` (default): Patches from small Xavier-normal weights if weak and
             from PyTorch's own if full, the others from the file ``pretrained``; ``"scratch"``:
-            PyTorch's own; ``"normal"``: N(0, 0.01), FFD's ``random``; ``"pretrained"``: the file.
+            PyTorch's own; ``"normal"``: N(0, 0.01), FFD's ``random``; ``"pretrained"``: the file;
+            ``"trunk"``: what the file has of the network, the rest as ``"scratch"``, to put a
+            deeper network on the first blocks of a trained shallower one.
             ``pretrained``: a file with an Xception: ImageNet weights of timm or Cadene, FFD's
             ``xcp_reg.tar`` (what DOLOS starts Attention from), or any DOLOS checkpoint.
 
@@ -250,7 +252,7 @@ def _assemble(values: Mapping[str, Any]) -> DolosNetwork:
 
 def _initialise(network: DolosNetwork, init: Init, pretrained: str | os.PathLike[str]) -> None:
     from_paper = init == "paper"
-    wants_file = init == "pretrained" or (from_paper and network.method != "patches")
+    wants_file = init in ("pretrained", "trunk") or (from_paper and network.method != "patches")
     if wants_file and not pretrained:
         raise ConfigError(
             f"dolos: {network.method} starts from pretrained weights: name a file with an Xception "
@@ -263,19 +265,26 @@ def _initialise(network: DolosNetwork, init: Init, pretrained: str | os.PathLike
             "use init='pretrained'"
         )
     if wants_file:
-        load_pretrained(network, pretrained)
+        load_pretrained(network, pretrained, whole=init != "trunk")
     elif init == "normal":
         init_normal(network)
     elif from_paper and network.supervision == "weak":
         init_xavier(network)
 
 
-def load_pretrained(network: DolosNetwork, name_or_path: str | os.PathLike[str]) -> None:
+def load_pretrained(
+    network: DolosNetwork, name_or_path: str | os.PathLike[str], *, whole: bool = True
+) -> None:
     """Start a network from a file with an Xception, in place.
 
     Every tensor of the network's Xception must be in the file, but for a classifier of other
     classes and the counters of batch normalisation, which stay as they are; what the file has
     beyond the network is left out. An attention map is taken over where the file has one.
+
+    Args:
+        network: to fill.
+        name_or_path: of the file.
+        whole: whether the file must have all of the Xception, not only its first layers.
 
     Raises:
         WeightsError: or a subclass; the network is unchanged then.
@@ -286,9 +295,10 @@ def load_pretrained(network: DolosNetwork, name_or_path: str | os.PathLike[str])
     own = network.state_dict()
     found = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
     optional = ("xception.fc.", "head.", "map.")
+    first = next(key for key in own if key.startswith("xception."))
     missing = [
         key
-        for key in own
+        for key in (own if whole else [first])
         if key not in found
         and not key.startswith(optional)
         and not key.endswith("num_batches_tracked")

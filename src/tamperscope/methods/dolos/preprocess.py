@@ -9,8 +9,9 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from tamperscope.errors import ConfigError, ImageValueError
+from tamperscope.face_parsing.preprocess import Resample as Resample
+from tamperscope.face_parsing.preprocess import squeeze
 
-Resample = Literal["lanczos", "bilinear"]
 MaskResample = Literal["nearest", "bilinear"]
 
 INPUT_SIZE = 299
@@ -34,16 +35,8 @@ def prepare(
         ImageValueError: pixels are not uint8 (h, w, 3) with h, w >= 1.
         ConfigError: unknown filter, or size < 1.
     """
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise ImageValueError(
-            f"pixels must be RGB uint8 (h, w, 3), not {pixels.dtype} {pixels.shape}: "
-            "read the picture with tamperscope.read_image"
-        )
     _check(resample, get_args(Resample), size)
-    picture = PILImage.fromarray(np.ascontiguousarray(pixels))
-    resized = np.asarray(picture.resize((size, size), _filter(resample)))
-    scaled = resized.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-    return torch.from_numpy(np.ascontiguousarray(scaled * np.float32(2) - np.float32(1)))
+    return squeeze(pixels, size, resample=resample)
 
 
 def training_mask(mask: NDArray[np.bool_], *, grid: int, resample: MaskResample) -> Tensor:

@@ -11,25 +11,24 @@ import torch
 from numpy.typing import NDArray
 
 from tamperscope.clustering.postprocess import resize_map, resize_mask
-from tamperscope.errors import ConfigError, ImageError, WeightsNotFoundError
-from tamperscope.image import DEFAULT_MAX_PIXELS, Image, ImageSource, read_image
+from tamperscope.errors import ConfigError, WeightsNotFoundError
+from tamperscope.image import DEFAULT_MAX_PIXELS, ImageSource, read_image
 from tamperscope.localizer import MethodCard
-from tamperscope.methods.common import choose_device, choose_dtype, precision_name
+from tamperscope.methods.base import BaseLocalizer, WeightsChoice, weights_name
+from tamperscope.methods.common import choose_device, choose_dtype
 from tamperscope.methods.focal.config import FocalConfig, resolve
 from tamperscope.methods.focal.decision import Calibration, Decision, check_evidence, decide
 from tamperscope.methods.focal.features import extract
 from tamperscope.methods.focal.network import FocalNetwork, network_for
-from tamperscope.provenance import JSON, Provenance, Stopwatch, json_safe, tool_commit, tool_version
+from tamperscope.provenance import Stopwatch
 from tamperscope.result import Localization, MapKind
 from tamperscope.weights import LoadedWeights
 
 DEFAULT_WEIGHTS = "focal-compact"
 
 
-class FocalLocalizer:
-    """Implements `tamperscope.Localizer`. Pictures run one by one, so company never changes a
-    result.
-    """
+class FocalLocalizer(BaseLocalizer):
+    """Implements `tamperscope.Localizer`."""
 
     def __init__(
         self,
@@ -47,23 +46,20 @@ class FocalLocalizer:
         check_evidence(config, any(n.evidence is not None for n in networks))
         # A clustering without evidence has a similarity for a map, whatever the default's map is.
         kind = card.map_kind if config.clustering == "seeded" else MapKind.CLUSTER_SIMILARITY
-        self._card = replace(card, map_kind=kind)
-        self._device = device or torch.device("cpu")
+        super().__init__(
+            replace(card, map_kind=kind),
+            _named(weights),
+            preset=preset,
+            device=device,
+            dtype=dtype,
+            max_pixels=max_pixels,
+        )
         self._networks = [n.eval().to(self._device) for n in networks]
         if self._device.type != "mps":
             for network in self._networks:
                 network.to(memory_format=torch.channels_last)
-        self._weights = _named(weights)
         self._config = config
-        self._preset = preset
         self._calibration = calibration or Calibration()
-        self._dtype = dtype
-        self._max_pixels = max_pixels
-
-    @property
-    def card(self) -> MethodCard:
-        """The method's card."""
-        return self._card
 
     def localize(self, source: ImageSource, *, id: str | None = None) -> Localization:
         """See `tamperscope.Localizer.localize`."""
@@ -78,41 +74,17 @@ class FocalLocalizer:
             decision = decide(maps, self._config, self._calibration, device=self._device)
         with watch.stage("upsampling"):
             scores, mask = self._to_picture(decision, image.size)
+        notes = {**decision.trace, "feature_grid": list(decision.scores.shape)}
         return Localization(
             score_map=scores,
             map_kind=decision.kind,
             mask=mask,
             threshold=decision.threshold,
             image_score=decision.image_score,
-            provenance=self._provenance(image, watch, decision),
+            provenance=self._provenance(image, watch, notes, seed=self._config.seed),
         )
 
-    def localize_batch(self, sources: Sequence[ImageSource]) -> list[Localization]:
-        """See `tamperscope.Localizer.localize_batch`."""
-        results = []
-        for i, source in enumerate(sources):
-            try:
-                results.append(self.localize(source))
-            except ImageError as error:
-                raise type(error)(f"picture {i + 1} of {len(sources)}: {error}") from error
-        return results
-
-    def describe(self) -> dict[str, JSON]:
-        """See `tamperscope.Localizer.describe`."""
-        described = json_safe(
-            {
-                "method": self._card.name,
-                "version": tool_version(),
-                "config": self._resolved(),
-                "weights": self._weights,
-                "device": str(self._device),
-                "precision": precision_name(self._dtype),
-            }
-        )
-        assert isinstance(described, dict)
-        return described
-
-    def _resolved(self) -> dict[str, Any]:
+    def _settings(self) -> dict[str, Any]:
         return {
             "preset": self._preset,
             "networks": list(self._weights),
@@ -136,29 +108,12 @@ class FocalLocalizer:
         mask = resize_mask(decision.mask, target, method=self._config.upsampling)[:h, :w]
         return np.ascontiguousarray(scores), np.ascontiguousarray(mask)
 
-    def _provenance(self, image: Image, watch: Stopwatch, decision: Decision) -> Provenance:
-        return Provenance(
-            version=tool_version(),
-            commit=tool_commit(),
-            method=self._card.name,
-            config=self._resolved(),
-            weights=self._weights,
-            device=str(self._device),
-            precision=precision_name(self._dtype),
-            seed=self._config.seed,
-            seconds=watch.seconds,
-            input_id=image.id,
-            input_sha256=image.sha256,
-            input_size=image.size,
-            notes=decision.trace,
-        )
-
 
 def build(
     card: MethodCard,
     *,
     preset: str,
-    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
+    weights: WeightsChoice,
     device: str,
     precision: str,
     max_pixels: int,
@@ -176,7 +131,7 @@ def build(
     networks, loaded = [p[0] for p in pairs], [p[1] for p in pairs]
     target = choose_device(device)
     calibrations = [
-        Calibration.from_card(w.card.decision, _name(w))
+        Calibration.from_card(w.card.decision, weights_name(w))
         for w in loaded
         if w.card is not None and w.card.decision
     ]
@@ -194,9 +149,7 @@ def build(
     )
 
 
-def _weight_names(
-    weights: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None, preset: str
-) -> list[str | os.PathLike[str]]:
+def _weight_names(weights: WeightsChoice, preset: str) -> list[str | os.PathLike[str]]:
     if weights is None:
         if preset != "default":
             raise WeightsNotFoundError(
@@ -217,17 +170,13 @@ def _weight_names(
     return names
 
 
-def _name(weights: LoadedWeights) -> str:
-    return weights.card.name if weights.card is not None else weights.path.name
-
-
 def _named(weights: Sequence[LoadedWeights]) -> dict[str, str]:
     """The sha256 of each by its name, in the order of fusion; equal names get a number."""
     named: dict[str, str] = {}
     for one in weights:
-        name, number = _name(one), 1
+        name, number = weights_name(one), 1
         while name in named:
             number += 1
-            name = f"{_name(one)} ({number})"
+            name = f"{weights_name(one)} ({number})"
         named[name] = one.sha256
     return named
