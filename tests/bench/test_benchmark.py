@@ -141,7 +141,8 @@ def test_masks_are_checked_before_anything_runs(forged_set: Dataset) -> None:
 
 
 def test_polarity_of_the_set_is_used(forged_set: Dataset, predictor: Predict) -> None:
-    turned = replace(forged_set, polarity="forged-black")
+    black = tuple(replace(s, polarity="forged-black") for s in forged_set.samples)
+    turned = replace(forged_set, samples=black)
     tampered: Any = run_benchmark(predictor, turned, protocol=QUICK).numbers["tampered"]
     assert mean(tampered["forged_pixels"]) == pytest.approx(2 / 3)
 

@@ -9,7 +9,7 @@ from PIL import Image as PILImage
 from tamperscope.bench import Prediction, content_overlap, main_bench
 from tamperscope.bench.references import REFERENCES
 from tamperscope.data import Dataset
-from tamperscope.data.datasets import read_objects
+from tamperscope.data.datasets.authentic import read_objects
 from tamperscope.errors import DataError, ImageValueError
 from tamperscope.image import Image
 

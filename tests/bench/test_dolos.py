@@ -14,7 +14,7 @@ from PIL import Image as PILImage
 from bench.dolos_toys import COLOURS, COUNTS, SEEN, STUDY, ColourBlind, make_set, offer, write_runs
 from tamperscope import catalog
 from tamperscope.bench import load_records
-from tamperscope.bench.dolos import entry_files, main_dolos, study_sets
+from tamperscope.bench.dolos import main_dolos, study_sets
 from tamperscope.bench.dolos_cells import Picture, PictureSet, Store, content_key, scores_of
 from tamperscope.bench.dolos_picture import draw_matrices
 from tamperscope.bench.dolos_prior import region_prior
@@ -27,6 +27,7 @@ from tamperscope.bench.dolos_tables import (
     markdown_study,
     matrices,
 )
+from tamperscope.bench.plan import weights_files
 from tamperscope.bench.protocol import protocol
 from tamperscope.bench.record import read_record
 from tamperscope.data import Dataset
@@ -363,7 +364,7 @@ def test_a_folder_without_a_set_is_explained(tmp_path: Path) -> None:
 def test_chosen_weights_win_over_the_runs(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(STUDY, encoding="utf-8")
     study = read_study(tmp_path / "study.toml")
-    files = entry_files(study, Path("runs"), {"full-red": Path("mine.bin")})
+    files = weights_files(study.entries, Path("runs"), {"full-red": Path("mine.bin")})
     assert files["full-red"] == Path("mine.bin")
     assert files["weak-red"] == Path("runs/weak-red.safetensors")
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench.dolos_toys import STUDY
-from tamperscope.bench.dolos_study import Entry, Study, in_words, plain_study, read_study
+from tamperscope.bench.dolos_study import Entry, Study, plain_study, read_study
+from tamperscope.bench.plan import in_words
 from tamperscope.errors import ConfigError, TamperscopeError, UnknownNameError
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"

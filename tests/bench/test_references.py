@@ -90,3 +90,41 @@ def test_references_by_name() -> None:
     assert reference("ela").describe()["rule"].startswith("map: mean over channels")
     with pytest.raises(UnknownNameError, match="unknown reference 'elo'; did you mean 'ela'"):
         reference("elo")
+
+
+def test_texture_is_where_the_picture_is_busy() -> None:
+    pixels = np.full((64, 96, 3), 90, np.uint8)
+    pixels[16:48, 24:72] = noise(32, 48)
+    found = REFERENCES["texture"](read_image(pixels))
+    assert found.mask[20:44, 28:68].mean() > 0.9
+    assert not found.mask[:8].any()
+
+
+def test_saliency_is_the_rare_colour() -> None:
+    pixels = np.full((60, 90, 3), (90, 120, 90), np.uint8)
+    pixels[20:40, 30:50] = (250, 20, 20)
+    found = REFERENCES["saliency"](read_image(pixels))
+    truth = np.zeros((60, 90), bool)
+    truth[20:40, 30:50] = True
+    assert (found.mask == truth).mean() > 0.98
+    assert found.image_score > 0.9
+
+
+def test_noise_level_is_what_differs_from_the_rest_either_way() -> None:
+    rng = np.random.default_rng(3)
+    for inside, outside in ((1.0, 8.0), (8.0, 1.0)):
+        sigma = np.full((160, 240, 1), outside)
+        sigma[40:120, 60:160] = inside
+        pixels = 128 + sigma * rng.standard_normal((160, 240, 3))
+        found = REFERENCES["noise-level"](read_image(pixels.round().clip(0, 255).astype(np.uint8)))
+        assert found.mask[60:100, 80:140].all()
+        assert found.mask[:20].mean() < 0.1
+        assert found.mask[:, 200:].mean() < 0.1
+
+
+def test_a_picture_of_one_colour_shows_nothing() -> None:
+    grey = read_image(np.full((40, 50, 3), 77, np.uint8))
+    for name in ("texture", "saliency", "noise-level", "ela"):
+        found = REFERENCES[name](grey)
+        assert not found.mask.any(), name
+        assert found.image_score == 0, name

@@ -15,6 +15,7 @@ from tamperscope.metrics.pixel import (
     iou,
     mcc,
     oracle_f1,
+    oracle_iou,
     precision,
     recall,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "iou",
     "mcc",
     "oracle_f1",
+    "oracle_iou",
     "precision",
     "recall",
 ]

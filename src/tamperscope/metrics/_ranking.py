@@ -1,4 +1,9 @@
-"""Exact ranking metrics with ties, shared by pixels and pictures: one sort, then whole numbers."""
+"""Exact ranking metrics with ties, shared by pixels and pictures.
+
+Scores are never put into bins: positives and negatives are radix-sorted apart, by the bits of the
+floats, and one walk down both lists, a step for each distinct score, yields every number. That is
+linear in the number of pixels, and counts stay whole numbers up to the last division.
+"""
 
 from dataclasses import dataclass
 
@@ -6,62 +11,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamperscope.errors import DataError
+from tamperscope.metrics import _kernels
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Counts:
-    """For each distinct score, from the highest: ``hits`` positives and ``alarms`` negatives that
-    score at least ``thresholds``; all (k,)."""
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """What an order of ``positives`` and ``negatives`` by score is worth.
 
-    hits: NDArray[np.int64]
-    alarms: NDArray[np.int64]
-    thresholds: NDArray[np.floating]
+    Attributes:
+        twice_area: twice the area under the ROC curve in pairs, a whole number.
+        precision: average precision; NaN without positives.
+        best_f1, best_threshold: the largest F1 of ``score >= threshold`` and the highest threshold
+            reaching it; NaN without positives.
+        best_inverse_f1: the largest F1 of ``score < threshold``, all thresholds up to infinity.
+    """
 
-    @property
-    def positives(self) -> int:
-        return int(self.hits[-1]) if len(self.hits) else 0
-
-    @property
-    def negatives(self) -> int:
-        return int(self.alarms[-1]) if len(self.alarms) else 0
+    positives: int
+    negatives: int
+    twice_area: int
+    precision: float
+    best_f1: float
+    best_threshold: float
+    best_inverse_f1: float
 
     def auc(self) -> float:
         """Probability that a positive outranks a negative, ties one half; needs both classes."""
-        hits = np.concatenate(([0], self.hits))
-        alarms = np.concatenate(([0], self.alarms))
-        # Twice the area is a whole number: no rounding before the one division.
-        twice = int((np.diff(alarms) * (hits[1:] + hits[:-1])).sum())
-        return twice / (2 * self.positives * self.negatives)
-
-    def average_precision(self) -> float:
-        """Sum over thresholds of precision x gain in recall, not interpolated; needs positives."""
-        gains = np.diff(self.hits, prepend=0)
-        precision = self.hits / (self.hits + self.alarms)
-        return float((gains * precision).sum() / self.positives)
-
-    def best_f1(self) -> tuple[float, float]:
-        """Largest F1 of ``score >= threshold`` and the highest threshold reaching it; needs
-        positives."""
-        f1 = 2 * self.hits / (self.hits + self.alarms + self.positives)
-        best = int(f1.argmax())
-        return float(f1[best]), float(self.thresholds[best])
+        return self.twice_area / (2 * self.positives * self.negatives)
 
 
-def count(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> Counts:
-    """Scores and truth (n,), already checked."""
-    order = np.argsort(scores)[::-1]
-    ranked, positive = scores[order], truth[order]
-    last = np.flatnonzero(np.diff(ranked))
-    if len(ranked):
-        last = np.append(last, len(ranked) - 1)
-    hits = np.cumsum(positive, dtype=np.int64)[last]
-    return Counts(hits=hits, alarms=last + 1 - hits, thresholds=ranked[last])
+def rank(scores: NDArray[np.floating], truth: NDArray[np.bool_]) -> Ranking:
+    """Scores and truth (n,) of one size, already checked but for NaN, which is a DataError."""
+    wide = scores.dtype.itemsize > 4
+    values = np.ascontiguousarray(scores, np.float64 if wide else np.float32)
+    truth = np.ascontiguousarray(truth)
+    keys = np.empty(values.size, np.uint64 if wide else np.uint32)
+    split = _kernels.split64 if wide else _kernels.split32
+    count = int(split(values.view(keys.dtype), truth, keys))
+    if count < 0:
+        raise DataError("scores hold NaN, which has no rank; fix the method or leave it out")
+    spare, digits = np.empty_like(keys), 6 if wide else 3
+    positives, negatives = (
+        _kernels.radix_sort(part, room, digits) if part.size else part
+        for part, room in ((keys[:count], spare[:count]), (keys[count:], spare[count:]))
+    )
+    twice, precision, best, key, inverse = _kernels.walk(positives, negatives)
+    return Ranking(
+        positives=count,
+        negatives=values.size - count,
+        twice_area=int(twice),
+        precision=float(precision) if count else float("nan"),
+        best_f1=float(best) if count else float("nan"),
+        best_threshold=_score_of(int(key), wide) if count else float("nan"),
+        best_inverse_f1=float(inverse) if count else float("nan"),
+    )
+
+
+def _score_of(key: int, wide: bool) -> float:
+    """The score whose key this is."""
+    width, whole, number = (64, np.uint64, np.float64) if wide else (32, np.uint32, np.float32)
+    sign = 1 << (width - 1)
+    bits = key ^ sign if key & sign else key ^ ((1 << width) - 1)
+    return float(np.array([bits], whole).view(number)[0])
 
 
 def check_scores(
     scores: NDArray[np.floating], truth: NDArray[np.bool_], what: str
 ) -> tuple[NDArray[np.floating], NDArray[np.bool_]]:
-    """Flat scores and truth, or a DataError that says what is wrong with them."""
+    """Flat scores and truth, or a DataError that says what is wrong with them; NaN is left to
+    ``rank``."""
     if not np.issubdtype(scores.dtype, np.floating):
         raise DataError(f"scores must be floats, got {scores.dtype}; a mask is ranked as 0.0 / 1.0")
     check_truth(truth, what)
@@ -69,11 +86,10 @@ def check_scores(
         raise DataError(
             f"scores {scores.shape} and {what} {truth.shape} differ in shape; resize one first"
         )
-    if np.isnan(scores).any():
-        raise DataError("scores hold NaN, which has no rank; fix the method or leave it out")
     return scores.ravel(), truth.ravel()
 
 
 def check_truth(truth: NDArray[np.bool_], what: str) -> None:
+    """DataError unless bool."""
     if truth.dtype != np.bool_:
         raise DataError(f"{what} must be bool, True = forged, got {truth.dtype}; compare first")

@@ -19,8 +19,7 @@ def auc(scores: NDArray[np.floating], forged: NDArray[np.bool_]) -> float:
     Raises:
         DataError: only one class, NaN, or arrays that do not fit.
     """
-    counts = _both(scores, forged)
-    return counts.auc()
+    return _both(scores, forged).auc()
 
 
 def average_precision(scores: NDArray[np.floating], forged: NDArray[np.bool_]) -> float:
@@ -29,7 +28,7 @@ def average_precision(scores: NDArray[np.floating], forged: NDArray[np.bool_]) -
     Raises:
         DataError: as :func:`auc`.
     """
-    return _both(scores, forged).average_precision()
+    return _both(scores, forged).precision
 
 
 def balanced_accuracy(
@@ -54,14 +53,14 @@ def f1(scores: NDArray[np.floating], forged: NDArray[np.bool_], *, threshold: fl
     return _at(scores, forged, threshold).f1()
 
 
-def _both(scores: NDArray[np.floating], forged: NDArray[np.bool_]) -> _ranking.Counts:
-    counts = _ranking.count(*_ranking.check_scores(scores, forged, "labels"))
-    if not (counts.positives and counts.negatives):
+def _both(scores: NDArray[np.floating], forged: NDArray[np.bool_]) -> _ranking.Ranking:
+    found = _ranking.rank(*_ranking.check_scores(scores, forged, "labels"))
+    if not (found.positives and found.negatives):
         raise DataError(
-            f"image-level metrics need forged and authentic pictures, got {counts.positives} and "
-            f"{counts.negatives}; add a set of the other kind"
+            f"image-level metrics need forged and authentic pictures, got {found.positives} and "
+            f"{found.negatives}; add a set of the other kind"
         )
-    return counts
+    return found
 
 
 def _at(scores: NDArray[np.floating], forged: NDArray[np.bool_], threshold: float) -> Confusion:

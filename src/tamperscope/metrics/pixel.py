@@ -157,10 +157,10 @@ def auc(
     Raises:
         DataError: NaN, not float against bool, shapes that differ; or one class and no ``empty``.
     """
-    counts = _ranking.count(*_ranking.check_scores(scores, truth, "ground truth"))
-    if counts.positives and counts.negatives:
-        return counts.auc()
-    return _undefined(empty, "pristine" if counts.positives else "forged")
+    found = _ranking.rank(*_ranking.check_scores(scores, truth, "ground truth"))
+    if found.positives and found.negatives:
+        return found.auc()
+    return _undefined(empty, "pristine" if found.positives else "forged")
 
 
 def average_precision(
@@ -174,8 +174,8 @@ def average_precision(
     Raises:
         DataError: as :func:`auc`; undefined only without a forged pixel.
     """
-    counts = _ranking.count(*_ranking.check_scores(scores, truth, "ground truth"))
-    return counts.average_precision() if counts.positives else _undefined(empty, "forged")
+    found = _ranking.rank(*_ranking.check_scores(scores, truth, "ground truth"))
+    return found.precision if found.positives else _undefined(empty, "forged")
 
 
 def oracle_f1(
@@ -195,8 +195,22 @@ def oracle_f1(
     Raises:
         DataError: as :func:`average_precision`.
     """
-    counts = _ranking.count(*_ranking.check_scores(scores, truth, "ground truth"))
-    return counts.best_f1() if counts.positives else (_undefined(empty, "forged"), float("nan"))
+    found = _ranking.rank(*_ranking.check_scores(scores, truth, "ground truth"))
+    if found.positives:
+        return found.best_f1, found.best_threshold
+    return _undefined(empty, "forged"), float("nan")
+
+
+def oracle_iou(
+    scores: NDArray[np.floating],
+    truth: NDArray[np.bool_],
+    *,
+    empty: RankingEmptyRule | None = None,
+) -> tuple[float, float]:
+    """Best IoU over all thresholds, an upper bound as :func:`oracle_f1`, at the same threshold: IoU
+    is F1 / (2 - F1)."""
+    best, threshold = oracle_f1(scores, truth, empty=empty)
+    return best / (2 - best), threshold
 
 
 # ------------------------------------------------------------- as FOCAL's released code computes it

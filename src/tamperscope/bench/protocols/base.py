@@ -1,0 +1,221 @@
+"""What a named way of evaluating is: every choice in words, and the functions that make it so."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from tamperscope.bench.protocols.reduce import Interval, Reducer, Settings, mean
+from tamperscope.errors import ConfigError, DataError
+from tamperscope.provenance import JSON
+
+Row = Mapping[str, float]
+"""What `Protocol.score` says of one picture; NaN where the protocol gives no number."""
+
+Over = Literal["tampered", "authentic", "all"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a method says of one picture.
+
+    Attributes:
+        score_map: float32 (h, w), rising with suspicion.
+        mask: bool (h, w), True = forged, as the method ships it.
+        image_score: rising with suspicion.
+        threshold: of ``score_map``, where the method draws the border of its mask.
+        feature_grid: (rows, columns) of the features the answer was made from, where it has any.
+    """
+
+    score_map: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    image_score: float
+    threshold: float = 0.5
+    feature_grid: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """One column of a protocol's table.
+
+    Attributes:
+        name: of the number in rows and summaries.
+        title: of the column.
+        meaning: in words.
+        over: the pictures it is computed from.
+        higher_is_better: or lower, as for false alarms.
+        oracle: chosen with the ground truth in hand, out of reach in use.
+        against: the number of protocol ``ours`` it is read as, "" for none.
+        why: what makes it another number than that one.
+        reduce: rows -> the set's number with its interval.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    over: Over = "tampered"
+    higher_is_better: bool = True
+    oracle: bool = False
+    against: str = ""
+    why: str = ""
+    reduce: Reducer = mean
+
+    def describe(self) -> dict[str, JSON]:
+        """Everything but the function."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "reduce"}
+
+
+Measure = Callable[[Prediction, NDArray[np.bool_] | None], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A named way of turning predictions into numbers. Numbers of two protocols do not compare.
+
+    The sentences say what is done; ``describe`` prints every one. Results hold for the numbers
+    named in ``numbers`` and no others.
+
+    Attributes:
+        max_aspect_change: largest relative difference in height / width between a prediction and
+            its ground truth that is still resized; more is taken for a wrong pair.
+        recompression_quality: JPEG quality (1-100) of the copies for a second image-level number.
+        bootstrap_samples, confidence, seed: percentile bootstrap over pictures.
+
+    Raises:
+        ConfigError: values out of range.
+    """
+
+    name: str
+    title: str
+    source: str
+    mask_polarity: str
+    geometry: str
+    scoring_resolution: str
+    threshold_rule: str
+    averaging: str
+    empty_mask_rule: str
+    border_band: str
+    permutation: str
+    pictures_counted: str
+    ties: str
+    image_level: str
+    departures: str
+    numbers: tuple[Number, ...]
+    measure: Measure = field(repr=False, compare=False)
+    failure_rule: str = (
+        "a picture the method refuses counts as an empty mask with a constant map and image score "
+        "0, and is listed"
+    )
+    max_aspect_change: float = 0.05
+    recompression_quality: int = 90
+    bootstrap_samples: int = 2000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_aspect_change < 0:
+            raise ConfigError(f"max_aspect_change is {self.max_aspect_change}: give 0 or more")
+        if not 1 <= self.recompression_quality <= 100:
+            raise ConfigError(
+                f"recompression_quality is {self.recompression_quality}: give 1 to 100"
+            )
+        if self.bootstrap_samples < 1:
+            raise ConfigError(f"bootstrap_samples is {self.bootstrap_samples}: give 1 or more")
+        if not 0 < self.confidence < 1:
+            raise ConfigError(f"confidence is {self.confidence}: give a share between 0 and 1")
+
+    def score(self, prediction: Prediction, truth: NDArray[np.bool_] | None) -> dict[str, float]:
+        """One picture's numbers.
+
+        Args:
+            prediction: of the picture; one of another size than ``truth`` is brought to it (map
+                bilinear, mask nearest).
+            truth: bool (h, w), True = forged, or None for an authentic picture.
+
+        Returns:
+            Every name in ``numbers`` that is made of single pictures (NaN where it has none here),
+            and two that are always there: ``tampered`` (1 or 0) and ``image_score``.
+
+        Raises:
+            DataError: arrays that are no prediction and ground truth of one picture.
+        """
+        check(prediction, truth, self.max_aspect_change)
+        row = {"tampered": float(truth is not None), "image_score": float(prediction.image_score)}
+        return row | self.measure(prediction, truth)
+
+    def summarize(self, rows: Sequence[Row]) -> dict[str, Interval | None]:
+        """The set's numbers from the rows of its pictures, in the order of ``numbers``.
+
+        Returns:
+            For each number {"mean", "low", "high", "count"}: the value, its bootstrap interval and
+            the pictures it rests on; None where no picture has it.
+        """
+        settings = Settings(
+            samples=self.bootstrap_samples, confidence=self.confidence, seed=self.seed
+        )
+        return {
+            number.name: number.reduce(select(rows, number.over), number.name, settings)
+            for number in self.numbers
+        }
+
+    def describe(self) -> dict[str, JSON]:
+        """Every field, for a record; the function is left out."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "measure"}
+        return plain | {"numbers": [number.describe() for number in self.numbers]}
+
+    def to_dict(self) -> dict[str, JSON]:
+        """The same as ``describe``."""
+        return self.describe()
+
+
+def select(rows: Sequence[Row], over: Over) -> list[Row]:
+    """The tampered, the authentic or all rows."""
+    if over == "all":
+        return list(rows)
+    return [row for row in rows if bool(row["tampered"]) == (over == "tampered")]
+
+
+def check(prediction: Prediction, truth: NDArray[np.bool_] | None, aspect: float) -> None:
+    """DataError unless these are arrays of one picture."""
+    mask, score = prediction.mask, prediction.score_map
+    if mask.dtype != np.bool_ or mask.ndim != 2:
+        raise DataError(f"the mask must be bool (h, w), got {mask.dtype} {mask.shape}; compare")
+    if score.ndim != 2 or not np.issubdtype(score.dtype, np.floating):
+        raise DataError(f"the score map must be floats (h, w), got {score.dtype} {score.shape}")
+    if not np.isfinite(score).all() or not np.isfinite(prediction.image_score):
+        raise DataError("the prediction holds NaN or infinity, which has no rank; fix the method")
+    if truth is None:
+        return
+    if truth.dtype != np.bool_ or truth.ndim != 2:
+        raise DataError(
+            f"ground truth must be bool (h, w), True = forged, got {truth.dtype} {truth.shape}; "
+            "compare first"
+        )
+    (h, w), (th, tw) = mask.shape, truth.shape
+    if abs((h / w) / (th / tw) - 1) > aspect:
+        raise DataError(
+            f"the picture is {h} x {w} and its mask {th} x {tw} (rows x columns): another "
+            "picture's mask, or one turned by EXIF; replace it"
+        )
+
+
+def map_at(prediction: Prediction, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """The score map at ``size`` = (h, w), bilinear where it has another."""
+    found = np.asarray(prediction.score_map, np.float32)
+    if found.shape == size:
+        return found
+    h, w = size
+    picture = PILImage.fromarray(found)
+    return np.asarray(picture.resize((w, h), PILImage.Resampling.BILINEAR), np.float32)
+
+
+def mask_at(mask: NDArray[np.bool_], size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask at ``size`` = (h, w), the nearest pixel where it has another."""
+    if mask.shape == size:
+        return mask
+    h, w = size
+    picture = PILImage.fromarray(mask.astype(np.uint8))
+    return np.asarray(picture.resize((w, h), PILImage.Resampling.NEAREST)).astype(np.bool_)

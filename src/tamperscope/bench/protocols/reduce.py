@@ -1,0 +1,124 @@
+"""From the rows of a set to one number with its interval."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tamperscope.metrics import aggregate, bootstrap, dolos
+
+Interval = dict[str, float]
+"""{"mean", "low", "high", "count"}."""
+
+Rows = Sequence[Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Of the percentile bootstrap: draws, confidence in (0, 1), seed."""
+
+    samples: int
+    confidence: float
+    seed: int
+
+
+Reducer = Callable[[Rows, str, Settings], Interval | None]
+"""(rows, name of the number, settings) -> the set's number; None where no picture has it."""
+
+
+def mean(rows: Rows, name: str, settings: Settings) -> Interval | None:
+    """Mean over the pictures that have the number; NaN is left out."""
+    values = [row[name] for row in rows if not math.isnan(row.get(name, math.nan))]
+    if not values:
+        return None
+    found = aggregate.mean_interval(
+        values, level=settings.confidence, resamples=settings.samples, seed=settings.seed
+    )
+    return _plain(found)
+
+
+def ranking(statistic: bootstrap.Statistic, column: str = "image_score") -> Reducer:
+    """A number of the image scores of both classes; none where one is missing."""
+
+    def reduce(rows: Rows, name: str, settings: Settings) -> Interval | None:
+        tampered = [row[column] for row in rows if row["tampered"]]
+        authentic = [row[column] for row in rows if not row["tampered"]]
+        if not tampered or not authentic:
+            return None
+        found = bootstrap.tally_interval(
+            tampered,
+            authentic,
+            statistic,
+            level=settings.confidence,
+            resamples=settings.samples,
+            seed=settings.seed,
+        )
+        return _plain(found)
+
+    return reduce
+
+
+Means = Callable[[Mapping[str, NDArray[np.float64]], Mapping[str, NDArray[np.float64]]], object]
+"""(column -> mean over tampered, column -> mean over authentic) -> the number."""
+
+
+def of_means(*columns: str, number: Means, both: bool = True) -> Reducer:
+    """A number made of the class means of ``columns``, and of ``share``, the share of all pictures
+    that is in the class; with ``both`` none where a class is missing."""
+
+    def reduce(rows: Rows, name: str, settings: Settings) -> Interval | None:
+        parts = [[row for row in rows if bool(row["tampered"]) == wanted] for wanted in (1, 0)]
+        if not rows or (both and not all(parts)):
+            return None
+
+        def statistic(
+            tampered: NDArray[np.float64], authentic: NDArray[np.float64]
+        ) -> NDArray[np.float64]:
+            named = [
+                dict(zip(columns, np.moveaxis(means, -1, 0), strict=True))
+                | {"share": np.full(means.shape[:-1], len(part) / len(rows))}
+                for means, part in zip((tampered, authentic), parts, strict=True)
+            ]
+            return np.asarray(number(*named), np.float64)
+
+        tables = [
+            np.array([[row[c] for c in columns] for row in part], np.float64).reshape(
+                len(part), len(columns)
+            )
+            for part in parts
+        ]
+        found = bootstrap.class_interval(
+            tables[0],
+            tables[1],
+            statistic,
+            level=settings.confidence,
+            resamples=settings.samples,
+            seed=settings.seed,
+        )
+        return _plain(found)
+
+    return reduce
+
+
+def balanced_redraws(rows: Rows, name: str, settings: Settings) -> Interval | None:
+    """DOLOS's average precision: mean of 5 balanced redraws, low and high two deviations away.
+
+    The order of the rows decides what is drawn: keep them sorted by name.
+    """
+    fake = [row["image_score"] for row in rows if row["tampered"]]
+    real = [row["image_score"] for row in rows if not row["tampered"]]
+    if not fake or not real:
+        return None
+    found = dolos.balanced_precision(real, fake)
+    return {
+        "mean": found.mean,
+        "low": found.mean - 2 * found.std,
+        "high": found.mean + 2 * found.std,
+        "count": 2 * found.count,
+    }
+
+
+def _plain(found: aggregate.Summary) -> Interval:
+    return {"mean": found.mean, "low": found.low, "high": found.high, "count": found.count}

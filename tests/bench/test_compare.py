@@ -1,0 +1,106 @@
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.plans import Red, make_plan, make_set
+from tamperscope.bench.benchmark import run_plan
+from tamperscope.bench.cache import Shelf
+from tamperscope.bench.compare import compare, compare_files, markdown_comparison
+from tamperscope.errors import DataError
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("compare")
+    plan = make_plan(Red(), make_set(root / "set"), perturb=("none", "jpeg:70"))
+    return run_plan(plan, Shelf(root / "cache")).record.to_dict()
+
+
+def moved(record: dict[str, Any], name: str, mean: float) -> dict[str, Any]:
+    found = copy.deepcopy(record)
+    found["numbers"]["cells"][0]["numbers"][name]["mean"] = mean
+    return found
+
+
+def test_a_record_is_as_good_as_itself(before: dict[str, Any]) -> None:
+    found = compare(before, before)
+    assert found.regressions == ()
+    assert found.remarks == ()
+    assert {change.verdict for change in found.changes} == {"same"}
+    assert markdown_comparison(found).startswith("0 worse, 0 better, ")
+
+
+def test_only_what_leaves_its_interval_counts(before: dict[str, Any]) -> None:
+    f1 = before["numbers"]["cells"][0]["numbers"]["f1"]
+    inside = compare(before, moved(before, "f1", f1["low"]))
+    assert inside.regressions == ()
+    worse = compare(before, moved(before, "f1", f1["low"] - 0.01))
+    assert [c.key for c in worse.regressions] == [("red", "tiny", "none", "ours", "f1")]
+    better = compare(before, moved(before, "f1", f1["high"] + 0.01))
+    assert better.regressions == ()
+    assert sum(c.verdict == "better" for c in better.changes) == 1
+    text = markdown_comparison(worse)
+    assert "| red | tiny | none | ours | f1 |" in text
+    assert "1 worse, 0 better" in text
+
+
+def test_false_alarms_are_worse_when_there_are_more(before: dict[str, Any]) -> None:
+    flagged = before["numbers"]["cells"][0]["numbers"]["flagged_pixels"]
+    more = compare(before, moved(before, "flagged_pixels", flagged["high"] + 0.01))
+    assert [c.key[-1] for c in more.regressions] == ["flagged_pixels"]
+    fewer = compare(before, moved(before, "flagged_pixels", flagged["low"] - 0.01))
+    assert fewer.regressions == ()
+
+
+def test_what_cannot_be_compared_is_said(before: dict[str, Any]) -> None:
+    fewer = copy.deepcopy(before)
+    fewer["numbers"]["cells"] = fewer["numbers"]["cells"][:1]
+    found = compare(before, fewer)
+    assert "only in the first record: red, tiny, jpeg:70, ours, f1" in found.remarks
+    assert (
+        "only in the second record: red, tiny, jpeg:70, ours, f1" in compare(fewer, before).remarks
+    )
+
+
+def test_another_set_or_protocol_is_a_remark_and_no_verdict(before: dict[str, Any]) -> None:
+    other = copy.deepcopy(before)
+    other["dataset"]["tiny"]["sha256"] = "another"
+    with pytest.raises(DataError, match="hold no number of the same method, pictures and"):
+        compare(before, other)
+    other = copy.deepcopy(before)
+    other["dataset"]["more"] = {**before["dataset"]["tiny"], "sha256": "another"}
+    for cell in other["numbers"]["cells"]:
+        if cell["condition"] == "jpeg:70":
+            cell["dataset"] = "more"
+    first = copy.deepcopy(other)
+    first["dataset"]["more"]["sha256"] = "one"
+    remarks = compare(first, other).remarks
+    assert "another pictures in the second record: red, more, jpeg:70, ours, f1" not in remarks
+    assert "other pictures in the second record: red, more, jpeg:70, ours, f1" in remarks
+    changed = copy.deepcopy(before)
+    changed["protocol"]["ours"]["threshold_rule"] = "another"
+    with pytest.raises(DataError, match="hold no number of the same method, pictures and"):
+        compare(before, changed)
+
+
+def test_records_of_one_method_on_one_set_compare_too() -> None:
+    path = RESULTS / "casia1-focal.json"
+    assert compare_files(path, path).regressions == ()
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["numbers"]["tampered"]["f1"]["mean"] -= 0.1
+    worse = compare(json.loads(path.read_text(encoding="utf-8")), record)
+    assert [c.key for c in worse.regressions] == [("focal:default", "casia1", "tampered f1")]
+    assert "| Method | Set | Number | Before | After |  |" in markdown_comparison(worse)
+
+
+def test_other_kinds_are_refused() -> None:
+    speed = RESULTS / "speed-focal-default.json"
+    with pytest.raises(DataError, match="records of kind 'speed' cannot be compared"):
+        compare_files(speed, speed)
+    with pytest.raises(DataError, match="is not a readable record: run the benchmark again"):
+        compare_files(RESULTS / "none.json", speed)
