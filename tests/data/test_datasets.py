@@ -3,16 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from tamperscope.data import READERS, read_dataset, write_manifest
-from tamperscope.data.datasets import (
-    read_authentic,
-    read_casia1,
-    read_folder,
-    read_imd2020,
-    read_objects,
-    read_synthesized,
-)
-from tamperscope.data.datasets.casia1 import kind_from_name
+from tamperscope.data import read_dataset, write_manifest
+from tamperscope.data.datasets.authentic import read_authentic, read_objects
+from tamperscope.data.datasets.casia1 import kind_from_name, read_casia1
+from tamperscope.data.datasets.folder import read_folder
+from tamperscope.data.datasets.imd2020 import read_imd2020
+from tamperscope.data.datasets.synthesized import read_synthesized
 from tamperscope.errors import DataError, UnknownNameError
 
 Writer = Callable[..., Path]
@@ -152,7 +148,7 @@ def test_synthesized_rows_and_untouched_pictures(tmp_path: Path, picture: Writer
         read_synthesized(tmp_path)
 
 
-@pytest.mark.parametrize("name", sorted(set(READERS) - {"authentic", "manifest", "synthesized"}))
+@pytest.mark.parametrize("name", ["casia1", "imd2020", "folder", "objects"])
 def test_every_reader_says_what_layout_it_expects(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder .*: expected .*/ \("):
         read_dataset(name, tmp_path)
@@ -162,7 +158,7 @@ def test_read_dataset_by_name(casia: Path) -> None:
     assert read_dataset("casia1", casia) == read_casia1(casia)
     write_manifest(read_casia1(casia), casia / "manifest.json")
     assert read_dataset("manifest", casia).samples == read_casia1(casia).samples
-    with pytest.raises(UnknownNameError, match="unknown dataset 'casia'; did you mean 'casia1'"):
-        read_dataset("casia", casia)
+    with pytest.raises(UnknownNameError, match="unknown dataset 'casia_1'; did you mean 'casia1'"):
+        read_dataset("casia_1", casia)
     with pytest.raises(DataError, match=r"no such folder: .*: give the folder that holds"):
         read_dataset("casia1", casia / "nowhere")

@@ -141,7 +141,7 @@ def test_a_check_of_something_else(tmp_path: Path) -> None:
 
 def test_samples_without_mask_in_a_manifest(published: Path) -> None:
     samples = dolos.load_whole(published, generator="p2", split="train")
-    data = Dataset(name="p2", root=published, samples=tuple(samples), polarity=dolos.POLARITY)
+    data = Dataset(name="p2", root=published, samples=tuple(samples))
     write_manifest(data, published / "manifest.json")
     again = read_manifest(published / "manifest.json")
     assert again.samples == data.samples

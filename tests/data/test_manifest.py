@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tamperscope.data import fingerprint, read_manifest, write_manifest
-from tamperscope.data.datasets import read_casia1, read_objects
+from tamperscope.data.datasets.authentic import read_objects
+from tamperscope.data.datasets.casia1 import read_casia1
 from tamperscope.data.manifest import hash_file
 from tamperscope.errors import DataError
 
@@ -89,3 +90,26 @@ def test_an_unknown_label_is_an_error(casia: Path) -> None:
 def test_no_manifest_in_the_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be read .*: give a manifest or its folder"):
         read_manifest(tmp_path)
+
+
+def test_a_polarity_of_the_whole_set_goes_to_every_picture(tmp_path: Path, picture: Writer) -> None:
+    picture(tmp_path / "a.jpg")
+    picture(tmp_path / "a.png")
+    document = {
+        "format": "tamperscope-manifest",
+        "version": 1,
+        "name": "old",
+        "polarity": "forged-black",
+        "samples": [
+            {
+                "id": "a",
+                "label": "forged",
+                "image": {"path": "a.jpg", "sha256": ""},
+                "mask": {"path": "a.png", "sha256": ""},
+            }
+        ],
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    data = read_manifest(tmp_path)
+    assert data.polarity == "forged-black"
+    assert data.samples[0].polarity == "forged-black"

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tamperscope.data.masks import MaskCoding
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import DataError
 
@@ -42,7 +44,6 @@ def write_manifest(dataset: Dataset, path: Path) -> None:
         "format": FORMAT,
         "version": VERSION,
         "name": dataset.name,
-        "polarity": dataset.polarity,
         "notes": dataset.notes,
         "samples": samples,
     }
@@ -61,20 +62,21 @@ def read_manifest(path: Path, *, check_hashes: bool = False) -> Dataset:
     document = _load(path)
     base = path.parent
     try:
-        samples = tuple(_from_entry(entry, base) for entry in document["samples"])
-        name, polarity = document["name"], document["polarity"]
+        common = document.get("polarity", "forged-white")
+        samples = tuple(_from_entry(entry, base, common) for entry in document["samples"])
+        name = document["name"]
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: incomplete manifest ({error}): write it again") from error
     _need_files(path, samples)
     if check_hashes:
         _compare_hashes(path, document["samples"], base)
     notes = document.get("notes", {})
-    return Dataset(name=name, root=base, samples=samples, polarity=polarity, notes=notes)
+    return Dataset(name=name, root=base, samples=samples, notes=notes)
 
 
 def _files(sample: Sample) -> list[Path]:
     paths = (sample.image_path, sample.mask_path, sample.object_mask_path)
-    return [path for path in paths if path is not None]
+    return [path for path in paths if path is not None] + list(sample.further_masks)
 
 
 def _to_entry(sample: Sample, base: Path) -> dict[str, Any]:
@@ -90,13 +92,23 @@ def _to_entry(sample: Sample, base: Path) -> dict[str, Any]:
         "id": sample.id,
         "label": sample.label,
         "kind": sample.kind,
+        "polarity": sample.polarity,
         "image": entry(sample.image_path),
         "mask": entry(sample.mask_path),
         "object_mask": entry(sample.object_mask_path),
-    } | ({"unmasked": sample.unmasked} if sample.unmasked else {})
+    } | _rare(sample, entry)
 
 
-def _from_entry(entry: dict[str, Any], base: Path) -> Sample:
+def _rare(sample: Sample, entry: Callable[[Path | None], dict[str, str] | None]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if sample.unmasked:
+        found["unmasked"] = sample.unmasked
+    if sample.further_masks:
+        found["further_masks"] = [entry(path) for path in sample.further_masks]
+    return found
+
+
+def _from_entry(entry: dict[str, Any], base: Path, polarity: MaskCoding) -> Sample:
     def path(part: str) -> Path | None:
         return None if entry.get(part) is None else base / entry[part]["path"]
 
@@ -112,6 +124,8 @@ def _from_entry(entry: dict[str, Any], base: Path) -> Sample:
         kind=entry.get("kind"),
         object_mask_path=path("object_mask"),
         unmasked=entry.get("unmasked"),
+        polarity=entry.get("polarity", polarity),
+        further_masks=tuple(base / part["path"] for part in entry.get("further_masks", ())),
     )
 
 
@@ -145,6 +159,7 @@ def _need_files(path: Path, samples: tuple[Sample, ...]) -> None:
 
 def _compare_hashes(path: Path, entries: list[dict[str, Any]], base: Path) -> None:
     parts = [e[k] for e in entries for k in ("image", "mask", "object_mask") if e.get(k)]
+    parts += [part for e in entries for part in e.get("further_masks", ())]
     changed = [p["path"] for p in parts if hash_file(base / p["path"]) != p["sha256"]]
     if changed:
         raise DataError(

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from tamperscope.data.masks import MaskCoding, read_truth
 from tamperscope.errors import DataError
-from tamperscope.image import Polarity
+from tamperscope.image import DEFAULT_MAX_PIXELS
 
 Label = Literal["forged", "authentic"]
 Unmasked = Literal["whole", "unknown"]
@@ -19,6 +23,8 @@ class Sample:
     id: unique in its set, stable between machines (a stem, never a position).
     mask_path: the forged region of a forged picture; None for an authentic one, and where
         `unmasked` says why there is none.
+    further_masks: more files whose regions are forged too (sets with a mask per object).
+    polarity: how the mask files mark what is forged (see `MaskCoding`).
     unmasked: "whole" for a forged picture of which every pixel is generated, "unknown" for one
         whose region is not given.
     kind: how it was forged ("splice", "copymove", ...), None where unknown or authentic.
@@ -34,6 +40,8 @@ class Sample:
     kind: str | None = None
     object_mask_path: Path | None = None
     unmasked: Unmasked | None = None
+    polarity: MaskCoding = "forged-white"
+    further_masks: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.unmasked and (self.label != "forged" or self.mask_path is not None):
@@ -49,12 +57,29 @@ class Sample:
                 "label it 'forged', or give the mask as object_mask_path"
             )
 
+    def truth(self, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.bool_] | None:
+        """The forged region, (h, w) with True = forged; None where there is no mask file.
+
+        Raises ImageError for a mask that cannot be read, DataError for masks of several sizes.
+        """
+        if self.mask_path is None:
+            return None
+        region = read_truth(self.mask_path, self.polarity, max_pixels=max_pixels)
+        for path in self.further_masks:
+            more = read_truth(path, self.polarity, max_pixels=max_pixels)
+            if more.shape != region.shape:
+                raise DataError(
+                    f"masks of {self.id!r} differ in size: {region.shape} and {more.shape} (rows, "
+                    f"columns) in {path.name}: replace one"
+                )
+            region = region | more
+        return region
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
     """A named set of samples under one root, ordered by (label, id) whatever the file system says.
 
-    polarity: which colour of the mask files is forged (see `read_mask`).
     notes: counts and remarks of the reader, copied into benchmark records.
 
     Raises DataError for an empty set or for ids that are not unique.
@@ -63,7 +88,6 @@ class Dataset:
     name: str
     root: Path
     samples: tuple[Sample, ...]
-    polarity: Polarity = "forged-white"
     notes: dict[str, str | int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,6 +102,12 @@ class Dataset:
                 f"{self.root}: {len(twice)} ids are not unique (first: {twice[0]!r}): "
                 "give every picture its own name"
             )
+
+    @property
+    def polarity(self) -> MaskCoding | Literal["mixed"]:
+        """How its mask files mark what is forged; "mixed" when they differ."""
+        codings = {s.polarity for s in self.samples if s.mask_path is not None}
+        return "mixed" if len(codings) > 1 else next(iter(codings), "forged-white")
 
     @property
     def forged(self) -> tuple[Sample, ...]:

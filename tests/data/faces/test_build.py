@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 from data.faces.toys import SIDE, label_map, write_faces
 from tamperscope.data.datasets import dolos
 from tamperscope.data.faces import BuildConfig, build_dolos, make
-from tamperscope.data.faces.build import config_from_dict
+from tamperscope.data.faces.config import config_from_dict
 from tamperscope.data.generators import registry
 from tamperscope.errors import ConfigError, DataError, UnknownNameError
 from tamperscope.image import read_image, read_mask

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from data.faces.toys import label_map
-from tamperscope.data.faces.parts import parse_region
+from tamperscope.face_parsing.parts import parse_region
 from tamperscope.data.faces.regions import choose_region, dilate
 from tamperscope.data.faces.splits import SPLITS, split_of
 

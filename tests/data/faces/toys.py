@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from tamperscope.data.faces.parts import PARTS
+from tamperscope.face_parsing.parts import PARTS
 
 SIDE = 64
 

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tamperscope.data.datasets._files import need_folder
+from tamperscope.data.datasets._files import Orphans, need_folder
+from tamperscope.data.datasets.cards import DatasetCard
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import DataError
 
@@ -12,7 +13,7 @@ MANIFEST = "manifest.jsonl"
 PRISTINE = "pristine"
 
 
-def read_synthesized(root: Path) -> Dataset:
+def read_synthesized(root: Path, *, orphans: Orphans | None = None) -> Dataset:
     """The rows of `manifest.jsonl` (image, mask, kind); "pristine" ones are authentic pictures.
 
     Raises DataError for a missing or damaged manifest, or a file it lists that is not there.
@@ -55,3 +56,17 @@ def _need_files(path: Path, samples: tuple[Sample, ...]) -> None:
             f"{path}: {len(missing)} listed files are missing (first: {missing[0]}): "
             "write the set again"
         )
+
+
+CARD = DatasetCard(
+    name="synthesized",
+    title="A set written by tamperscope data synthesize",
+    summary="splices, copy-moves, removals and regenerated regions made from ordinary photographs",
+    paper="",
+    terms="those of the photographs it was made from",
+    source="",
+    counts=(),
+    polarity="forged-white",
+    layouts=(f"{MANIFEST}, images/ and masks/",),
+    read=read_synthesized,
+)

@@ -1,6 +1,7 @@
-"""A set of locally manipulated faces on disk, like DOLOS (Tantaru et al., WACV 2024, section 3).
+"""Sets of real and fake faces on disk, for DOLOS and for FakeLocator.
 
-::
+Like DOLOS (Tantaru et al., WACV 2024, section 3), with black (0) in a mask where a picture is fake
+and white (255) where it is real, as published::
 
     OUT/celebahq/real/{train,valid,test}/ID.png
     OUT/celebahq/fake/GENERATOR/{images,masks}/{train,valid,test}/ID.png
@@ -8,117 +9,67 @@
     OUT/manifest.jsonl   a line per picture: face, generator, region, dilation, seed, sha256
     OUT/build.json       the settings
 
-Masks are black (0) where a picture is fake and white (255) where it is real, as published. Every
-picture, real ones too, is cropped to its central square, brought to one size and stored as PNG, so
-that real and fake differ in nothing but what a generator made.
+For FakeLocator (Huang et al., IEEE TIFS 2022) there are no masks: the fakeness map is the grey
+difference of a fake and its real picture, which has the same name::
+
+    OUT/celebahq/real/{train,valid,test}/ID.png
+    OUT/celebahq/fake/GENERATOR/{region,whole}/{train,valid,test}/ID.png
+
+Every picture, real ones too, is cropped to its central square, brought to one size and stored as
+PNG, so that real and fake differ in nothing but what a generator made.
 """
 
 import hashlib
-import os
 import pickle
-import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tamperscope.data.faces import output
+from tamperscope.data.faces._pool import in_workers
 from tamperscope.data.faces.celebamask import Face, find_faces
+from tamperscope.data.faces.config import BuildConfig, need
+from tamperscope.data.faces.layout import DOLOS, FAKELOCATOR, Layout
 from tamperscope.data.faces.make import Job, Maker, Outcome, Plan, variant_stem
-from tamperscope.data.faces.parser import FaceParser
-from tamperscope.data.faces.parts import DEFAULT_REGIONS, NUMBERINGS, parse_region
 from tamperscope.data.faces.splits import split_of
 from tamperscope.data.generators.base import Generator
 from tamperscope.data.generators.registry import WHOLE, GeneratorChoice, parse_choice
 from tamperscope.data.manifest import hash_file
 from tamperscope.errors import ConfigError, DataError, unknown
+from tamperscope.face_parsing.parser import FaceParser
+from tamperscope.face_parsing.parts import parse_region
 
 _FACES_PER_JOB = 4
+_ONLY = ("whole", "region")
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildConfig:
-    """What a set is made with; the same for all its generators.
+class _Order:
+    """A build as asked for; the fields are the arguments of `build_dolos`.
 
-    Attributes:
-        seed: decides regions, dilations and the generators' random numbers.
-        size: side of every picture in pixels.
-        regions: names of `REGIONS`, parts of `PARTS`, or unions such as ``eyes+brows``; one that
-            the face has is drawn, all as likely.
-        small: a region that covers less than this share of the picture is dilated.
-        dilation: range of the random radius in pixels, both ends included.
-        least: regions of fewer pixels count as absent.
-        vary_masks: draw other regions for each generator. By default the masks of a face are the
-            same for all, so that a comparison of generators compares nothing else.
-        collection: name of the folder above ``real`` and ``fake``.
-        numbering: of the label maps, a name of `NUMBERINGS`.
-
-    Raises:
-        ConfigError: a value out of range.
-        UnknownNameError: an unknown region or numbering.
+    variants: may be 0, for no regenerated regions.
+    whole: "where possible" leaves out the generators that can only fill regions.
     """
 
-    seed: int = 0
-    size: int = 256
-    regions: tuple[str, ...] = DEFAULT_REGIONS
-    small: float = 0.05
-    dilation: tuple[int, int] = (1, 15)
-    least: int = 32
-    vary_masks: bool = False
-    collection: str = "celebahq"
-    numbering: str = "celebamask"
-
-    def __post_init__(self) -> None:
-        for name in ("seed", "size", "least"):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            _need(whole, f"{name} must be a whole number, got {value!r}")
-        _need(len(self.dilation) == 2, f"dilation must be two numbers, got {self.dilation}")
-        _need(self.seed >= 0, f"seed must not be negative, got {self.seed}")
-        _need(16 <= self.size <= 4096, f"size must be in 16..4096 pixels, got {self.size}")
-        _need(0 <= self.small <= 1, f"small must be in [0, 1], got {self.small}")
-        low, high = self.dilation
-        _need(0 <= low <= high < self.size, f"dilation needs 0 <= low <= high, got {low}, {high}")
-        _need(self.least >= 1, f"least must be at least 1 pixel, got {self.least}")
-        _need(bool(self.regions), "no face region to choose from: give at least one")
-        fits = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.collection)
-        _need(fits is not None, f"{self.collection!r} cannot name a folder: use letters and digits")
-        if self.numbering not in NUMBERINGS:
-            raise unknown("label numbering", self.numbering, NUMBERINGS)
-        for region in self.regions:
-            parse_region(region)
-
-
-def config_from_dict(options: Mapping[str, Any]) -> BuildConfig:
-    """A `BuildConfig` from plain values, such as lists in place of tuples.
-
-    Raises:
-        ConfigError: unknown names or values that cannot be.
-    """
-    known = {field.name for field in fields(BuildConfig)}
-    for name in options:
-        if name not in known:
-            raise ConfigError(str(unknown("setting of a built set", name, known)))
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
-    try:
-        return BuildConfig(**values)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"a setting of the built set has the wrong type: {error}") from error
-
-
-def _need(fine: bool, message: str) -> None:
-    if not fine:
-        raise ConfigError(message)
+    faces: Path
+    out: Path
+    layout: Layout
+    generators: Sequence[str | GeneratorChoice]
+    config: BuildConfig = field(default_factory=BuildConfig)
+    variants: int = 1
+    whole: Literal["no", "where possible", "yes"] = "no"
+    labels: Path | None = None
+    parser: FaceParser | None = None
+    limit: int | None = None
+    workers: int = 1
+    device: str = "cpu"
+    progress: Progress | None = None
 
 
 def build_dolos(
@@ -134,12 +85,13 @@ def build_dolos(
     limit: int | None = None,
     workers: int = 1,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write a set of real and locally manipulated faces; a second call goes on where one stopped.
 
     More generators, variants and faces can be added to a set later. Every picture depends on its
-    face, the settings and the generator alone, not on ``workers``, nor on what else is made.
+    face, the settings and the generator alone, not on ``workers``, nor on what else is made; only
+    a pixel that a network left halfway between two levels may round the other way.
 
     Args:
         faces: folder of faces with parsing labels; see `celebamask` for the layouts.
@@ -167,37 +119,110 @@ def build_dolos(
             files.
         MissingExtraError, WeightsNotFoundError, WeightsMismatchError: see `load_generator`.
     """
-    config = config or BuildConfig()
-    _need(workers >= 1 and variants >= 1, "workers and variants must be at least 1")
-    _need(limit is None or limit >= 1, "limit must be at least 1")
-    choices = _choices(generators)
-    _check_parser(parser, workers)
-    folder, root = Path(out), Path(faces)
-    output.check_folder(folder)
-    found, unlabelled = find_faces(
-        root, labels=None if labels is None else Path(labels), parsed=parser is not None
+    need(variants >= 1, f"variants must be at least 1, got {variants}")
+    order = _Order(
+        faces=Path(faces),
+        out=Path(out),
+        layout=DOLOS,
+        generators=generators,
+        config=config or BuildConfig(),
+        variants=variants,
+        whole="yes" if whole else "no",
+        labels=None if labels is None else Path(labels),
+        parser=parser,
+        limit=limit,
+        workers=workers,
+        device=device,
+        progress=progress,
     )
-    found = found[:limit]
-    _check_names(found, variants)
-    loaded = {label: choice.load(device) for label, choice in choices.items()}
-    cannot = _cannot_regenerate(loaded, config.size) if whole else {}
-    if len(cannot) == len(loaded):
+    return _build(order)
+
+
+def build_fakelocator(
+    faces: str | Path,
+    out: str | Path,
+    *,
+    generators: Sequence[str | GeneratorChoice],
+    config: BuildConfig | None = None,
+    only: Literal["whole", "region"] | None = None,
+    variants: int = 1,
+    labels: str | Path | None = None,
+    parser: FaceParser | None = None,
+    limit: int | None = None,
+    workers: int = 1,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write pairs of real and regenerated faces, whole ones and ones of a region.
+
+    Goes on where a call stopped, and grows, as `build_dolos` does.
+
+    Args:
+        faces: folder of faces, with parsing labels unless only whole faces are regenerated.
+        only: make only whole faces, or only regions; both by default, where generators that can
+            only fill regions make no whole faces.
+        variants: pictures with a regenerated region for each face and generator.
+        out, generators, config, labels, parser, limit, workers, device, progress: as for
+            `build_dolos`.
+
+    Returns, raises: as `build_dolos`.
+    """
+    need(variants >= 1, f"variants must be at least 1, got {variants}")
+    if only is not None and only not in _ONLY:
+        raise unknown("kind of fakes", only, _ONLY)
+    order = _Order(
+        faces=Path(faces),
+        out=Path(out),
+        layout=FAKELOCATOR,
+        generators=generators,
+        config=config or BuildConfig(),
+        variants=0 if only == "whole" else variants,
+        whole="yes" if only == "whole" else "no" if only == "region" else "where possible",
+        labels=None if labels is None else Path(labels),
+        parser=_no_parts if only == "whole" else parser,
+        limit=limit,
+        workers=workers,
+        device=device,
+        progress=progress,
+    )
+    return _build(order)
+
+
+def _no_parts(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Labels for faces of which no part is needed."""
+    return np.zeros(pixels.shape[:2], np.uint8)
+
+
+def _build(order: _Order) -> dict[str, Any]:
+    need(order.workers >= 1, f"workers must be at least 1, got {order.workers}")
+    need(order.limit is None or order.limit >= 1, "limit must be at least 1")
+    choices = _choices(order.generators)
+    _check_parser(order.parser, order.workers)
+    output.check_folder(order.out)
+    parsed = order.parser is not None
+    found, unlabelled = find_faces(order.faces, labels=order.labels, parsed=parsed)
+    found = found[: order.limit]
+    _check_names(found, order.variants)
+    loaded = {label: choice.load(order.device) for label, choice in choices.items()}
+    cannot = {} if order.whole == "no" else _cannot_regenerate(loaded, order.config.size)
+    if order.whole == "yes" and len(cannot) == len(loaded):
         raise ConfigError("; ".join(cannot.values()))
-    plan = _plan(config, folder, variants, frozenset(set(loaded) - set(cannot)) if whole else None)
-    with output.only_writer(folder):
+    whole = frozenset() if order.whole == "no" else frozenset(set(loaded) - set(cannot))
+    plan = _plan(order, whole)
+    with output.only_writer(order.out):
         described = {k: _described(choices[k], loaded[k]) for k in choices}
-        output.agree(folder, asdict(config), described)
-        total = _work(plan, choices, loaded, found, parser, workers, device, progress)
+        output.agree(order.out, order.layout, asdict(order.config), described)
+        total = _work(order, plan, choices, loaded, found)
         total.failed += [(face, "no label map of this name") for face in unlabelled]
-        rows = output.finish(folder)
-    return _report(folder, found, rows, total, cannot)
+        rows = output.finish(order.out)
+    return _report(order.out, found, rows, total, cannot)
 
 
 def _choices(generators: Sequence[str | GeneratorChoice]) -> dict[str, GeneratorChoice]:
     parsed = [parse_choice(g) if isinstance(g, str) else g for g in generators]
     twice = [label for label, n in Counter(c.label for c in parsed).items() if n > 1]
-    _need(bool(parsed), "no generator: give at least one, such as telea")
-    _need(not twice, f"two generators are called {twice[:1]}: write LABEL=NAME for one of them")
+    need(bool(parsed), "no generator: give at least one, such as telea")
+    need(not twice, f"two generators are called {twice[:1]}: write LABEL=NAME for one of them")
     return {choice.label: choice for choice in parsed}
 
 
@@ -235,9 +260,11 @@ def _cannot_regenerate(loaded: dict[str, Generator], size: int) -> dict[str, str
     return reasons
 
 
-def _plan(config: BuildConfig, folder: Path, variants: int, whole: frozenset[str] | None) -> Plan:
+def _plan(order: _Order, whole: frozenset[str]) -> Plan:
+    config = order.config
     return Plan(
-        folder=folder,
+        folder=order.out,
+        layout=order.layout,
         collection=config.collection,
         size=config.size,
         seed=config.seed,
@@ -247,8 +274,8 @@ def _plan(config: BuildConfig, folder: Path, variants: int, whole: frozenset[str
         least=config.least,
         vary_masks=config.vary_masks,
         numbering=config.numbering,
-        variants=variants,
-        whole=whole or frozenset(),
+        variants=order.variants,
+        whole=whole,
     )
 
 
@@ -276,31 +303,28 @@ def _hash_model(path: Path) -> str:
 
 
 def _work(
+    order: _Order,
     plan: Plan,
     choices: dict[str, GeneratorChoice],
     loaded: dict[str, Generator],
     faces: Sequence[Face],
-    parser: FaceParser | None,
-    workers: int,
-    device: str,
-    progress: Callable[[int, int], None] | None,
 ) -> Outcome:
     jobs, ready = _jobs(plan, list(choices), faces)
     total = Outcome(faces=ready)
     outcomes: Iterable[Outcome]
-    if workers == 1:
-        outcomes = map(Maker(plan, loaded, parser).run, jobs)
+    if order.workers == 1:
+        outcomes = map(Maker(plan, loaded, order.parser).run, jobs)
     else:
         loaded.clear()  # each worker has its own
-        outcomes = _in_workers(plan, choices, parser, workers, device, jobs)
+        outcomes = in_workers(plan, choices, order.parser, order.workers, order.device, jobs)
     for outcome in outcomes:
         output.append_rows(plan.folder, outcome.rows)
         total.faces += outcome.faces
         total.rows += outcome.rows
         total.failed += outcome.failed
         total.without_region += outcome.without_region
-        if progress is not None:
-            progress(total.faces, len(faces))
+        if order.progress is not None:
+            order.progress(total.faces, len(faces))
     return total
 
 
@@ -324,82 +348,11 @@ def _jobs(plan: Plan, labels: Sequence[str], faces: Sequence[Face]) -> tuple[lis
 
 
 def _wanted(plan: Plan, labels: Sequence[str], face: Face) -> set[str]:
-    where, split = plan.collection, split_of(face.id)
+    layout, where, split = plan.layout, plan.collection, split_of(face.id)
     stems = [variant_stem(face.id, variant) for variant in range(plan.variants)]
-    wanted = {output.real_path(where, split, face.id)}
-    wanted |= {output.image_path(where, g, split, stem) for g in labels for stem in stems}
-    return wanted | {output.whole_path(where, g, split, face.id) for g in plan.whole}
-
-
-_worker: Maker | None = None
-
-
-def _start(
-    plan: Plan,
-    choices: dict[str, GeneratorChoice],
-    parser: FaceParser | None,
-    device: str,
-) -> None:
-    import cv2
-
-    global _worker
-    cv2.setNumThreads(1)
-    _worker = Maker(plan, {label: c.load(device) for label, c in choices.items()}, parser)
-    if "torch" in sys.modules:
-        import torch
-
-        torch.set_num_threads(1)
-
-
-def _run(job: Job) -> Outcome:
-    assert _worker is not None
-    return _worker.run(job)
-
-
-def _in_workers(
-    plan: Plan,
-    choices: dict[str, GeneratorChoice],
-    parser: FaceParser | None,
-    workers: int,
-    device: str,
-    jobs: Sequence[Job],
-) -> Iterator[Outcome]:
-    if not jobs:
-        return
-    # Not by fork: a child of a process whose libraries run threads can wait for them for ever.
-    with _one_thread():
-        pool = ProcessPoolExecutor(
-            min(workers, len(jobs)),
-            mp_context=get_context("spawn"),
-            initializer=_start,
-            initargs=(plan, choices, parser, device),
-        )
-        try:
-            for future in as_completed([pool.submit(_run, job) for job in jobs]):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a worker process ended early (out of memory?): run it again with fewer workers, "
-                "it goes on from here"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Children started meanwhile compute with one thread each: they are as many as is useful."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    wanted = {layout.real_path(where, split, face.id)}
+    wanted |= {layout.region_path(where, g, split, stem) for g in labels for stem in stems}
+    return wanted | {layout.whole_path(where, g, split, face.id) for g in plan.whole}
 
 
 def _report(

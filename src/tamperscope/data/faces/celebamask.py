@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 
 from tamperscope.data.datasets._files import by_stem
-from tamperscope.data.faces.parser import FaceParser, parse_face
-from tamperscope.data.faces.parts import PARTS, renumber
 from tamperscope.errors import DataError
+from tamperscope.face_parsing.parser import FaceParser, parse_face
+from tamperscope.face_parsing.parts import PARTS, renumber
 from tamperscope.image import read_image, read_labels, read_mask
 
 LAYOUT = (

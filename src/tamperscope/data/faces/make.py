@@ -11,13 +11,14 @@ from PIL import Image as PILImage
 
 from tamperscope.data.faces import output
 from tamperscope.data.faces.celebamask import Face, read_face
+from tamperscope.data.faces.layout import Layout
 from tamperscope.data.faces.output import Row
-from tamperscope.data.faces.parser import FaceParser
-from tamperscope.data.faces.parts import Region
 from tamperscope.data.faces.regions import ChosenRegion, choose_region
 from tamperscope.data.faces.splits import split_of
 from tamperscope.data.generators.base import Generator
 from tamperscope.errors import DataError, ImageError
+from tamperscope.face_parsing.parser import FaceParser
+from tamperscope.face_parsing.parts import Region
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,12 @@ class Outcome:
 class Plan:
     """What to make of every face: `BuildConfig` in the form the work needs; picklable.
 
+    variants: pictures with a regenerated region for each face and generator; 0 for none.
     whole: labels of the generators that also regenerate whole pictures.
     """
 
     folder: Path
+    layout: Layout
     collection: str
     size: int
     seed: int
@@ -95,7 +98,7 @@ class Maker:
         prepared = self._prepare(job.faces, outcome)
         for face in prepared:
             self._real(face, job, outcome)
-            if self._chosen(face, "", 0) is None:
+            if self._plan.variants and self._chosen(face, "", 0) is None:
                 outcome.without_region.append(face.id)
         for label, generator in self._generators.items():
             for variant in range(self._plan.variants):
@@ -132,7 +135,8 @@ class Maker:
         )
 
     def _real(self, face: _Prepared, job: Job, outcome: Outcome) -> None:
-        image = output.real_path(self._plan.collection, split_of(face.id), face.id)
+        plan = self._plan
+        image = plan.layout.real_path(plan.collection, split_of(face.id), face.id)
         if image not in job.done:
             outcome.rows.append(self._write(face, face.id, image, face.pixels, kind="real"))
 
@@ -145,10 +149,10 @@ class Maker:
         job: Job,
         outcome: Outcome,
     ) -> None:
-        tasks = []
+        tasks, plan = [], self._plan
         for face in faces:
             stem = variant_stem(face.id, variant)
-            image = output.image_path(self._plan.collection, label, split_of(face.id), stem)
+            image = plan.layout.region_path(plan.collection, label, split_of(face.id), stem)
             chosen = None if image in job.done else self._chosen(face, label, variant)
             if chosen is not None:
                 tasks.append(_Task(face=face, stem=stem, chosen=chosen))
@@ -156,7 +160,7 @@ class Maker:
             return
         images = np.stack([task.face.pixels for task in tasks])
         masks = np.stack([task.chosen.mask for task in tasks])
-        made = generator.inpaint(images, masks, seed=self._plan.seed + variant)
+        made = generator.inpaint(images, masks, seed=plan.seed + variant)
         if not generator.whole_image:
             made = np.where(masks[..., None], made, images)
         for task, pixels in zip(tasks, made, strict=True):
@@ -171,14 +175,10 @@ class Maker:
         pixels: NDArray[np.uint8],
     ) -> Row:
         plan, split, chosen = self._plan, split_of(task.face.id), task.chosen
-        mask = output.mask_path(plan.collection, label, split, task.stem)
-        data = output.png(np.where(chosen.mask, 0, 255).astype(np.uint8))
-        output.write(plan.folder / mask, data)
-        image = output.image_path(plan.collection, label, split, task.stem)
+        masked = self._write_mask(label, task)
+        image = plan.layout.region_path(plan.collection, label, split, task.stem)
         row = self._write(task.face, task.stem, image, pixels, kind="fake")
-        return row | {
-            "mask": mask,
-            "mask_sha256": hashlib.sha256(data).hexdigest(),
+        return (row | masked) | {
             "generator": label,
             "family": generator.family,
             "whole_image": generator.whole_image,
@@ -189,6 +189,15 @@ class Maker:
             "fake_fraction": round(float(chosen.mask.mean()), 6),
         }
 
+    def _write_mask(self, label: str, task: _Task) -> Row:
+        plan, split = self._plan, split_of(task.face.id)
+        mask = plan.layout.mask_path(plan.collection, label, split, task.stem)
+        if mask is None:
+            return {}
+        data = output.png(np.where(task.chosen.mask, 0, 255).astype(np.uint8))
+        output.write(plan.folder / mask, data)
+        return {"mask": mask, "mask_sha256": hashlib.sha256(data).hexdigest()}
+
     def _wholes(
         self,
         label: str,
@@ -197,15 +206,16 @@ class Maker:
         job: Job,
         outcome: Outcome,
     ) -> None:
+        plan = self._plan
         paths = {
-            face.id: output.whole_path(self._plan.collection, label, split_of(face.id), face.id)
+            face.id: plan.layout.whole_path(plan.collection, label, split_of(face.id), face.id)
             for face in faces
         }
         todo = [face for face in faces if paths[face.id] not in job.done]
         if not todo:
             return
         images = np.stack([face.pixels for face in todo])
-        made = generator.regenerate(images, seed=self._plan.seed)
+        made = generator.regenerate(images, seed=plan.seed)
         for face, pixels in zip(todo, made, strict=True):
             row = self._write(face, face.id, paths[face.id], pixels, kind="whole")
             outcome.rows.append(row | {"generator": label, "family": generator.family})

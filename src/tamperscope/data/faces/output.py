@@ -12,37 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from tamperscope.data.generators.registry import WHOLE
+from tamperscope.data.faces.layout import LAYOUTS, Layout
 from tamperscope.errors import ConfigError, DataError
 
 MANIFEST = "manifest.jsonl"
 SETTINGS = "build.json"
-FORMAT = "tamperscope-dolos"
 VERSION = 1
 _LOCK = ".lock"
 
 Row = dict[str, Any]
 """A line of the manifest."""
-
-
-def real_path(collection: str, split: str, stem: str) -> str:
-    """Where an untouched face goes, relative to the set's folder."""
-    return f"{collection}/real/{split}/{stem}.png"
-
-
-def image_path(collection: str, generator: str, split: str, stem: str) -> str:
-    """Where a face with a regenerated region goes."""
-    return f"{collection}/fake/{generator}/images/{split}/{stem}.png"
-
-
-def mask_path(collection: str, generator: str, split: str, stem: str) -> str:
-    """Where the mask of that face goes."""
-    return f"{collection}/fake/{generator}/masks/{split}/{stem}.png"
-
-
-def whole_path(collection: str, generator: str, split: str, stem: str) -> str:
-    """Where a wholly regenerated face goes."""
-    return f"{collection}/fake/{generator}{WHOLE}/{split}/{stem}.png"
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
@@ -118,7 +97,9 @@ def check_folder(folder: Path) -> None:
         )
 
 
-def agree(folder: Path, config: Mapping[str, Any], generators: Mapping[str, Any]) -> None:
+def agree(
+    folder: Path, layout: Layout, config: Mapping[str, Any], generators: Mapping[str, Any]
+) -> None:
     """Write the settings, or check that the set in ``folder`` was made with the same.
 
     Generators may be added to a set; one that is there must stay what it was.
@@ -129,7 +110,7 @@ def agree(folder: Path, config: Mapping[str, Any], generators: Mapping[str, Any]
     """
     path = folder / SETTINGS
     document = json.loads(json.dumps({"config": config, "generators": generators}))
-    older = read_settings(folder) if path.is_file() else {"config": {}, "generators": {}}
+    older = read_settings(folder, layout) if path.is_file() else {"config": {}, "generators": {}}
     for kind in ("config", "generators"):
         for key, value in document[kind].items():
             if key in older[kind] and older[kind][key] != value:
@@ -139,7 +120,7 @@ def agree(folder: Path, config: Mapping[str, Any], generators: Mapping[str, Any]
                 )
     merged = {**older["generators"], **document["generators"]}
     settings = {
-        "format": FORMAT,
+        "format": layout.format,
         "version": VERSION,
         "config": document["config"],
         "generators": dict(sorted(merged.items())),
@@ -153,11 +134,11 @@ def _shown(key: str, value: object) -> str:
     return f"{key} = {json.dumps(value)}"
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
+def read_settings(folder: Path, layout: Layout) -> dict[str, Any]:
     """The settings a set was built with.
 
     Raises:
-        DataError: no such file, or not one of ours.
+        DataError: no such file, not one of ours, or of a set of another layout.
     """
     path = folder / SETTINGS
     try:
@@ -166,8 +147,14 @@ def read_settings(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path}: cannot be read ({error.strerror}): check the folder") from error
     except ValueError as error:
         raise DataError(f"{path}: not JSON: build the set again in another folder") from error
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    formats = {known.format: known.command for known in LAYOUTS}
+    if not isinstance(document, dict) or document.get("format") not in formats:
         raise DataError(f"{path}: not the settings of a built set: use another folder")
+    if document["format"] != layout.format:
+        raise DataError(
+            f"{folder} holds a set of {formats[document['format']]!r}, not of {layout.command!r}: "
+            "use another folder"
+        )
     if document.get("version") != VERSION:
         raise DataError(
             f"{path}: version {document.get('version')}, this release reads {VERSION}: "

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tamperscope.data.faces.parts import Region, present
+from tamperscope.face_parsing.parts import Region, present
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
