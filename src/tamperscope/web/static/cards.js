@@ -1,0 +1,123 @@
+// The card of one result: score, words, level of the mask, downloads.
+
+import { bytesOf } from "./api.js";
+import { capital, percent, suspicious } from "./words.js";
+
+const ENDINGS = { mask: "mask.png", overlay: "overlay.png", json: "json", report: "html" };
+
+export class Card {
+  constructor(template, { item, method, result, brief, onLevel, overlayOf }) {
+    Object.assign(this, { item, method, result, onLevel, overlayOf });
+    this.root = template.content.firstElementChild.cloneNode(true);
+    this.#fill(result.answer);
+    this.find("details").open = !brief;
+    this.#level();
+    for (const button of this.root.querySelectorAll(".downloads button")) {
+      button.addEventListener("click", () => this.#download(button.dataset.what));
+    }
+  }
+
+  find(selector) { return this.root.querySelector(selector); }
+
+  layersCameIn(layers) {
+    this.layers = layers;
+    this.#showLevel();
+  }
+
+  #fill(answer) {
+    const find = (selector) => this.find(selector);
+    find(".card-title").textContent = answer.title;
+    find(".verdict").classList.toggle("flagged", suspicious(answer));
+    find(".number").textContent = answer.image_score.toFixed(2);
+    // The number stands beside it.
+    find(".verdict-text").textContent = capital(answer.verdict).replace(/, score [\d.]+/, "");
+    find(".meter span").style.width = `${100 * answer.image_score}%`;
+    find(".score-text").textContent = answer.explanation.score;
+    find(".map-text").textContent = answer.explanation.map;
+    find(".limits-text").textContent = answer.explanation.limits;
+    find(".downloads").setAttribute("aria-label", `Download the result of ${answer.title}`);
+    const { width, height } = answer.size;
+    find(".card-facts").textContent = `${width} × ${height} pixels. Kind of map: ${answer.map_kind}.`;
+    this.#parts(answer);
+  }
+
+  #parts({ parts, threshold }) {
+    if (!parts?.length) { return; }
+    const list = this.find(".parts ul");
+    this.find(".parts").hidden = false;
+    for (const { name, value } of parts) {
+      const entry = document.createElement("li");
+      entry.textContent = `${name} ${value.toFixed(2)}`;
+      entry.classList.toggle("high", value >= threshold);
+      list.append(entry);
+    }
+  }
+
+  #level() {
+    const slider = this.find(".level input");
+    slider.addEventListener("input", () => this.#change(Number(slider.value)));
+    this.find(".level-reset").addEventListener("click", () => {
+      this.#change(null);
+      slider.focus();
+    });
+    this.#showLevel();
+  }
+
+  #change(level) {
+    this.result.level = level;
+    this.onLevel(level);
+    this.#showLevel();
+  }
+
+  #showLevel() {
+    const { answer, level } = this.result;
+    const slider = this.find(".level input");
+    const own = Math.round(255 * answer.threshold);
+    slider.value = String(level ?? own);
+    const value = (Number(slider.value) / 255).toFixed(2);
+    this.find(".level output").textContent = value;
+    const marked = level === null ? answer.forged_fraction : this.layers?.marked ?? 0;
+    const mask = level === null ? "The method's own mask" : `Every score from ${value} up`;
+    this.find(".level-note").textContent = `${mask}: ${percent(marked)} of the picture.`;
+    slider.setAttribute("aria-valuetext", `${value}: ${percent(marked)} of the picture marked`);
+    this.find(".level-reset").hidden = level === null;
+  }
+
+  async #download(what) {
+    const stem = this.item.name.replace(/\.[^.]*$/, "");
+    const { level } = this.result;
+    const at = what === "mask" && level !== null ? `level-${(level / 255).toFixed(2)}.` : "";
+    save(await this.#content(what), `${stem}.${this.method}.${at}${ENDINGS[what]}`);
+  }
+
+  async #content(what) {
+    const { answer, level } = this.result;
+    if (what === "overlay") { return this.overlayOf(); }
+    if (what === "report") { return new Blob([answer.report], { type: "text/html" }); }
+    if (what === "json") {
+      const { map, picture, report, overlay, ...kept } = answer;
+      return new Blob([`${JSON.stringify(kept, null, 2)}\n`], { type: "application/json" });
+    }
+    if (level === null) { return new Blob([bytesOf(answer.mask.base64)], { type: "image/png" }); }
+    return maskPng(this.layers, answer.size);
+  }
+}
+
+// The mask of the slider, at the picture's own size, black and white.
+function maskPng(layers, { width, height }) {
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width, height });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.fillRect(0, 0, width, height);
+  context.drawImage(layers.inside, 0, 0, width, height);
+  return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+}
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

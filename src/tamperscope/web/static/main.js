@@ -1,0 +1,398 @@
+// Wires the page: pictures in, the queue, the viewer, the cards.
+
+import { ApiError, getMethods, setToken } from "./api.js";
+import { Card } from "./cards.js";
+import { loadScale } from "./layers.js";
+import { Item, Queue } from "./queue.js";
+import { Viewer } from "./viewer.js";
+import { fileSize, label, stateText, suspicious } from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const state = { items: [], current: null, method: null, compare: null, limits: null, titles: new Map() };
+const elements = new Map(); // item -> its line in the queue
+let turn = 0; // of refreshes: a slow one must not overwrite a later one
+
+const queue = new Queue({ onUpdate: updated });
+queue.first = () => state.current;
+
+const viewer = new Viewer($("panes"), $("pane-template"), {
+  onChange() {
+    $("zoom-level").textContent = `${Math.round(100 * viewer.scale * (window.devicePixelRatio || 1))} %`;
+  },
+  onPoint(point) {
+    $("readout").textContent = point
+      ? `x ${point.x}, y ${point.y}${point.score === undefined ? "" : ` · score ${point.score.toFixed(2)}`}`
+      : "";
+  },
+  onSplit(share) { setSplit(share); },
+  onKey: viewerKey,
+});
+
+// --- pictures in ------------------------------------------------------------------------------
+
+function take(files) {
+  const taken = [];
+  for (const file of files) {
+    const item = new Item(file);
+    state.items.push(item);
+    addLine(item);
+    taken.push(item);
+  }
+  if (taken.length === 0) { return; }
+  document.body.classList.remove("empty");
+  if (!state.current) { select(taken[0]); }
+  if (state.method) { taken.forEach(start); }
+  refreshQueue();
+}
+
+function tooLarge(item) {
+  return item.file.size > state.limits.max_bytes;
+}
+
+function start(item) {
+  for (const method of wanted()) {
+    const seen = method === state.method || item === state.current;
+    if (tooLarge(item)) {
+      const message = `larger than the limit of ${fileSize(state.limits.max_bytes)}`;
+      Object.assign(item.result(method), { state: "failed", error: new ApiError("file_too_large", message) });
+    } else if (seen) {
+      queue.add(item, method);
+    }
+  }
+}
+
+function wanted() {
+  return [state.method, state.compare].filter(Boolean);
+}
+
+function remove(item) {
+  queue.cancel(item);
+  item.close();
+  elements.get(item).root.remove();
+  elements.delete(item);
+  const index = state.items.indexOf(item);
+  state.items.splice(index, 1);
+  if (state.current === item) {
+    state.current = null;
+    const next = state.items[Math.min(index, state.items.length - 1)];
+    if (next) { select(next); }
+  }
+  if (state.items.length === 0) {
+    document.body.classList.add("empty");
+    viewer.show([]);
+    $("files").focus();
+  }
+  refreshQueue();
+}
+
+// --- the queue --------------------------------------------------------------------------------
+
+function addLine(item) {
+  const root = $("item-template").content.firstElementChild.cloneNode(true);
+  const line = { root };
+  for (const name of ["open", "state", "score", "retry", "remove"]) {
+    line[name] = root.querySelector(`.item-${name}`);
+  }
+  root.querySelector(".item-name").textContent = item.name;
+  line.remove.setAttribute("aria-label", `Remove ${item.name}`);
+  line.retry.setAttribute("aria-label", `Try ${item.name} again`);
+  line.open.addEventListener("click", () => select(item));
+  line.remove.addEventListener("click", () => remove(item));
+  line.retry.addEventListener("click", () => queue.add(item, state.method));
+  elements.set(item, line);
+  $("items").append(root);
+  drawThumb(item, root.querySelector("canvas"));
+}
+
+async function drawThumb(item, canvas) {
+  const context = canvas.getContext("2d");
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(item.file);
+  } catch { return; }
+  const scale = Math.max(canvas.width / bitmap.width, canvas.height / bitmap.height);
+  const [width, height] = [bitmap.width * scale, bitmap.height * scale];
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
+  bitmap.close();
+}
+
+function refreshQueue() {
+  let done = 0;
+  for (const item of state.items) {
+    const line = elements.get(item);
+    const result = state.method ? item.result(state.method) : { state: "waiting" };
+    const finished = result.state === "done" || result.state === "failed";
+    done += finished ? 1 : 0;
+    line.root.classList.toggle("failed", result.state === "failed");
+    line.root.classList.toggle("flagged", Boolean(result.answer && suspicious(result.answer)));
+    line.root.classList.toggle("current", item === state.current);
+    line.open.setAttribute("aria-current", item === state.current ? "true" : "false");
+    line.state.textContent = stateText(result, queue.pausedUntil > Date.now());
+    line.score.textContent = result.answer ? result.answer.image_score.toFixed(2) : "";
+    line.retry.hidden = result.state !== "failed" || result.error.code === "file_too_large";
+  }
+  const total = state.items.length;
+  $("progress-label").textContent = `${done} of ${total} examined`;
+  $("progress").max = Math.max(1, total);
+  $("progress").value = done;
+}
+
+function updated(item, method) {
+  refreshQueue();
+  const result = item.result(method);
+  if (method === state.method && ["done", "failed"].includes(result.state)) {
+    const text = result.answer ? result.answer.verdict : result.error.message;
+    $("announce").textContent = `${item.name}: ${text}`;
+  }
+  if (item === state.current && wanted().includes(method)) { refresh(); }
+}
+
+// --- what is in sight -------------------------------------------------------------------------
+
+function select(item) {
+  if (state.current && state.current !== item) { state.current.close(); }
+  state.current = item;
+  if (state.method) { start(item); }
+  refreshQueue();
+  refresh();
+}
+
+async function refresh() {
+  turn += 1;
+  const mine = turn;
+  const { current: item } = state;
+  $("viewer-title").textContent = item?.name ?? "No picture chosen";
+  if (!item) { $("cards").replaceChildren(); return; }
+  await item.open();
+  const methods = state.method ? wanted() : [null];
+  const layers = await Promise.all(methods.map((method) => method && item.layers(method)));
+  if (mine !== turn || item !== state.current) { return; }
+  viewer.show(methods.map((method, i) => entryOf(item, method, layers[i])));
+  showCards(item, methods, layers);
+}
+
+function entryOf(item, method, layers) {
+  const result = method ? item.result(method) : { state: "waiting" };
+  return {
+    key: item.id, item, method, layers, picture: item.picture, size: item.size,
+    title: state.titles.get(method) ?? "",
+    label: label(item, result, viewer.look.mode, layers),
+    wait: result.state === "done" ? null : stateText(result, queue.pausedUntil > Date.now()),
+    busy: result.state === "running" || result.state === "waiting",
+  };
+}
+
+let shownCards = [];
+
+function showCards(item, methods, layers) {
+  const keep = shownCards.length === methods.length
+    && shownCards.every((card, i) => card.item === item && card.method === methods[i]);
+  if (!keep || !shownCards.every((card) => card.root)) {
+    shownCards = methods.map((method, i) => makeCard(item, method, layers[i]));
+    $("cards").replaceChildren(...shownCards.map((card) => card.root ?? waitingCard(item, card.method)));
+  }
+}
+
+function makeCard(item, method, layers) {
+  const result = method && item.result(method);
+  if (!result?.answer) { return { item, method }; }
+  const card = new Card($("card-template"), {
+    item, method, result,
+    brief: Boolean(state.compare),
+    onLevel(level) {
+      layers.setLevel(level);
+      viewer.redraw();
+      relabel();
+    },
+    overlayOf: () => viewer.exportOverlay(entryOf(item, method, layers)),
+  });
+  card.layersCameIn(layers);
+  return card;
+}
+
+function waitingCard(item, method) {
+  const card = document.createElement("p");
+  card.className = "waiting-card";
+  const result = method ? item.result(method) : { state: "waiting" };
+  const title = state.titles.get(method);
+  card.textContent = `${title ? `${title}: ` : ""}${stateText(result, false)}`;
+  return card;
+}
+
+function relabel() {
+  for (const { entry, canvas } of viewer.panes) {
+    if (!entry?.method) { continue; }
+    const result = entry.item.result(entry.method);
+    canvas.setAttribute("aria-label", label(entry.item, result, viewer.look.mode, entry.layers));
+  }
+}
+
+// --- controls ---------------------------------------------------------------------------------
+
+function setMode(mode) {
+  document.querySelector(`input[name="view"][value="${mode}"]`).checked = true;
+  $("split-label").hidden = mode !== "split";
+  $("opacity-label").hidden = mode !== "overlay" && mode !== "split";
+  viewer.set({ mode });
+  relabel();
+}
+
+function setSplit(share) {
+  $("split").value = String(Math.round(100 * share));
+  viewer.set({ split: share });
+}
+
+const VIEW_KEYS = { o: "overlay", b: "split", h: "heat", m: "mask", p: "picture" };
+
+function viewerKey(key) {
+  if (VIEW_KEYS[key]) {
+    setMode(VIEW_KEYS[key]);
+    return true;
+  }
+  const step = { n: 1, v: -1 }[key];
+  const next = state.items[state.items.indexOf(state.current) + (step ?? 0)];
+  if (!step || !next) { return false; }
+  select(next);
+  return true;
+}
+
+function wireControls() {
+  for (const input of document.querySelectorAll('input[name="view"]')) {
+    input.addEventListener("change", () => setMode(input.value));
+  }
+  $("opacity").addEventListener("input", (event) => {
+    $("opacity-value").textContent = `${event.target.value} %`;
+    viewer.set({ opacity: event.target.value / 100 });
+  });
+  $("split").addEventListener("input", (event) => viewer.set({ split: event.target.value / 100 }));
+  $("contour").addEventListener("change", (event) => viewer.set({ contour: event.target.checked }));
+  $("zoom-in").addEventListener("click", () => viewer.zoom(1.5));
+  $("zoom-out").addEventListener("click", () => viewer.zoom(1 / 1.5));
+  $("zoom-fit").addEventListener("click", () => viewer.fit());
+  $("zoom-one").addEventListener("click", () => viewer.one());
+  $("clear").addEventListener("click", () => [...state.items].forEach(remove));
+  $("help-open").addEventListener("click", () => $("help").showModal());
+  $("method").addEventListener("change", (event) => chooseMethod(event.target.value));
+  $("compare").addEventListener("change", (event) => {
+    state.compare = event.target.value || null;
+    if (state.current) { start(state.current); }
+    refresh();
+  });
+}
+
+function wireIntake() {
+  $("files").addEventListener("change", (event) => {
+    take([...event.target.files]);
+    event.target.value = "";
+  });
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length > 0) {
+      event.preventDefault();
+      take(files);
+    }
+  });
+  let depth = 0;
+  const dragging = (change) => {
+    depth = Math.max(0, depth + change);
+    document.body.classList.toggle("dragging", depth > 0);
+  };
+  document.addEventListener("dragenter", () => dragging(1));
+  document.addEventListener("dragleave", () => dragging(-1));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    depth = 0;
+    dragging(0);
+    take([...(event.dataTransfer?.files ?? [])]);
+  });
+}
+
+// --- methods ----------------------------------------------------------------------------------
+
+function chooseMethod(name) {
+  state.method = name;
+  $("method").value = name;
+  const method = state.methods.find((candidate) => candidate.name === name);
+  $("method-summary").textContent = method.summary;
+  if (state.compare === name) { state.compare = null; }
+  fillCompare();
+  for (const item of state.items) {
+    queue.cancel(item, (other) => wanted().includes(other));
+    start(item);
+  }
+  refreshQueue();
+  refresh();
+}
+
+function fillCompare() {
+  const others = state.methods.filter((method) => method.available && method.name !== state.method);
+  $("compare").replaceChildren(new Option("nothing", ""),
+    ...others.map((method) => new Option(method.title, method.name)));
+  $("compare").value = state.compare ?? "";
+  $("compare-label").hidden = others.length === 0;
+}
+
+function introduce({ methods, limits, version, default: first }) {
+  state.methods = methods;
+  state.limits = limits;
+  queue.parallel = limits.workers;
+  state.titles = new Map(methods.map((method) => [method.name, method.title]));
+  $("version").textContent = version;
+  $("limits").textContent = `; up to ${fileSize(limits.max_bytes)} and `
+    + `${Math.round(limits.max_pixels / 1e6)} million pixels`;
+  $("method").replaceChildren(...methods.map((method) => {
+    const option = new Option(method.available ? method.title : `${method.title} (not available)`, method.name);
+    option.disabled = !method.available;
+    return option;
+  }));
+  chooseMethod(first);
+}
+
+async function connect() {
+  for (;;) {
+    try {
+      const answer = await getMethods();
+      if (answer.default !== null) {
+        $("notice").hidden = true;
+        introduce(answer);
+        return;
+      }
+      notice("The service is loading its methods. Pictures you add wait until it has.");
+    } catch (error) {
+      if (error.code === "unauthorized") { await login(); continue; }
+      notice(error.message);
+    }
+    await new Promise((resolve) => { setTimeout(resolve, 700); });
+  }
+}
+
+function notice(text) {
+  if ($("notice").textContent !== text) { $("notice").textContent = text; }
+  $("notice").hidden = false;
+}
+
+let asked = false;
+
+function login() {
+  $("login-error").hidden = !asked;
+  $("login-error").textContent = "The service does not know this token.";
+  asked = true;
+  $("login").showModal();
+  return new Promise((resolve) => {
+    $("login").addEventListener("close", () => {
+      setToken($("token").value.trim());
+      $("token").value = "";
+      resolve();
+    }, { once: true });
+  });
+}
+
+if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
+  $("promise").textContent = `Pictures are sent to ${location.hostname}, examined in memory and forgotten.`;
+}
+wireControls();
+wireIntake();
+await loadScale();
+await connect();

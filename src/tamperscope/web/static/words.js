@@ -1,0 +1,66 @@
+// What the page says in words; sentences about scores come from the service, which has them all.
+
+export function percent(share) {
+  const value = 100 * share;
+  if (value === 0 || value === 100) { return `${value} %`; }
+  if (value < 0.1) { return "less than 0.1 %"; }
+  if (value < 9.95) { return `${value.toFixed(1)} %`; }
+  return value >= 99.5 ? "more than 99 %" : `${value.toFixed(0)} %`;
+}
+
+export function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function side(from, to, [low, middle, high]) {
+  const center = (from + to) / 2;
+  if (to - from > 0.7) { return null; }
+  return center < 0.4 ? low : center > 0.6 ? high : middle;
+}
+
+// Where a mask lies, for those who do not see it.
+export function whereabouts(box) {
+  if (!box) { return ""; }
+  const across = side(box.left, box.right, ["left", "center", "right"]);
+  const down = side(box.top, box.bottom, ["upper", "middle", "lower"]);
+  const place = across === "center" && down === "middle" ? "in the middle"
+    : !across && !down ? "across the whole picture"
+    : !across ? `across the ${down} part`
+      : !down ? `over the full height, ${across}`
+        : `in the ${down} ${across}`;
+  const p = (share) => Math.round(100 * share);
+  return `The mask lies ${place}: from ${p(box.left)} to ${p(box.right)} percent from the left and `
+    + `${p(box.top)} to ${p(box.bottom)} percent from the top.`;
+}
+
+const VIEWS = {
+  overlay: "Overlay of heat map and mask", split: "Before and after", heat: "Heat map",
+  mask: "Mask", picture: "Picture",
+};
+
+export function label(item, result, mode, layers) {
+  if (!result?.answer) { return `${item.name}, not examined yet`; }
+  const { answer } = result;
+  const where = layers ? whereabouts(layers.box()) : "";
+  return `${VIEWS[mode]} of ${item.name}, by ${answer.title}. ${capital(answer.verdict)}. ${where}`;
+}
+
+// A picture may be suspicious as a whole without a region that stands out.
+export function suspicious(answer) {
+  return answer.flagged || !answer.verdict.startsWith("nothing found");
+}
+
+export function stateText(result, paused) {
+  switch (result.state) {
+    case "waiting": return paused ? "waiting: the service is busy" : "waiting";
+    case "running": return "being examined";
+    case "done": return result.answer.flagged
+      ? `${result.answer.explanation.share} marked` : result.answer.verdict.split(/[,(]/)[0].trim();
+    case "failed": return result.error.message;
+    default: return "";
+  }
+}
+
+export function fileSize(bytes) {
+  return bytes >= 1 << 20 ? `${Math.round(bytes / (1 << 20))} MB` : `${Math.round(bytes / 1024)} kB`;
+}

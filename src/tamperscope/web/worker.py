@@ -1,0 +1,236 @@
+"""A worker: loads the methods once, examines pictures until its input ends.
+
+``python -m tamperscope.web.worker``; messages on standard input and output (see `frames`). It
+decodes what strangers send, so it may die at any moment: it holds nothing of value, and its
+limits make sure that it dies alone.
+"""
+
+import contextlib
+import ctypes
+import dataclasses
+import gc
+import importlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from tamperscope.web import frames
+
+if TYPE_CHECKING:
+    from tamperscope.image import Image
+    from tamperscope.localizer import Localizer
+    from tamperscope.result import Localization
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve the process that started this one until it closes the pipe."""
+    source, sink = _own_pipes()
+    _die_with_parent()
+    first = frames.read(source)
+    if first is None:
+        return
+    settings = first[0]
+    methods, failures = _load(settings)
+    _warm_up()
+    _limit_memory(settings["memory_limit"], methods.values())
+    _send(
+        sink,
+        {
+            "cards": [_card(name, method) for name, method in methods.items()],
+            "failures": failures,
+        },
+    )
+    while (message := frames.read(source)) is not None:
+        head, body = message
+        # From here on, if this process dies, it is because of these pictures.
+        _send(sink, {"begun": True})
+        for reply, answer in _examine(methods[head["method"]], head["jobs"], body, settings):
+            _send(sink, reply, answer)
+        # Pictures are large and tracebacks hold on to them.
+        gc.collect(0)
+
+
+def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Private copies of stdin and stdout: whatever a library prints must not become a message."""
+    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return source, sink
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        # A worker that hangs would not notice that its input has ended.
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def _send(sink: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
+    sink.write(frames.pack(head, body))
+    sink.flush()
+
+
+def _load(settings: dict[str, Any]) -> tuple[dict[str, "Localizer"], dict[str, str]]:
+    """The methods that load, and why the others do not."""
+    from tamperscope.errors import TamperscopeError
+
+    room, _, function = settings["loader"].partition(":")
+    load = getattr(importlib.import_module(room), function)
+    methods: dict[str, Localizer] = {}
+    failures: dict[str, str] = {}
+    for choice in settings["methods"]:
+        try:
+            methods[choice["name"]] = load(
+                choice["name"],
+                preset=choice["preset"],
+                weights=choice["weights"],
+                device=settings["device"],
+                precision=settings["precision"],
+                max_pixels=settings["max_pixels"],
+            )
+        except TamperscopeError as error:
+            failures[choice["name"]] = " ".join(str(error).split())
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(settings["threads"])
+    return methods, failures
+
+
+def _card(name: str, method: "Localizer") -> dict[str, Any]:
+    return {**dataclasses.asdict(method.card), "name": name}
+
+
+def _warm_up() -> None:
+    """Import now what the first picture would need, before memory is limited."""
+    from tamperscope.web import rendering  # noqa: F401
+
+
+def _limit_memory(extra: int, methods: Any) -> None:
+    """Let allocations fail with MemoryError once the process has grown by `extra` bytes.
+
+    Counted from what is mapped now: libraries reserve gigabytes of addresses they never touch.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A graphics driver maps the whole memory of its devices whenever it likes.
+    used_devices = {str(method.describe().get("device", "cpu")) for method in methods}
+    mapped = _mapped_bytes()
+    if mapped is not None and used_devices <= {"cpu"}:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + extra, mapped + extra))
+
+
+def _mapped_bytes() -> int | None:
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def _examine(
+    method: "Localizer", jobs: Sequence[dict[str, Any]], body: bytes, settings: dict[str, Any]
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """One reply per job, in order: an answer as JSON text, or a failure."""
+    files = _split(body, [job["length"] for job in jobs])
+    images = [_guarded(_read, job, data, settings) for job, data in zip(jobs, files, strict=True)]
+    results = _localize_together(method, images)
+    for i, job in enumerate(jobs):
+        reply = {"id": job["id"]}
+        outcome = _guarded(_answer, method, images[i], results[i], job)
+        # Answers are large: nothing of a finished picture is kept while the next one is made.
+        images[i] = results[i] = None
+        if isinstance(outcome, Exception):
+            yield {**reply, **_failure(outcome)}, b""
+        else:
+            yield reply, outcome
+
+
+def _split(body: bytes, lengths: Sequence[int]) -> list[bytes]:
+    files, start = [], 0
+    for length in lengths:
+        files.append(body[start : start + length])
+        start += length
+    return files
+
+
+def _guarded(function: Any, *arguments: Any) -> Any:
+    """What the function returns, or the exception it raised."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        # The frames of the traceback hold pictures.
+        return error.with_traceback(None)
+
+
+def _read(job: dict[str, Any], data: bytes, settings: dict[str, Any]) -> "Image":
+    from tamperscope.image import read_image
+
+    return read_image(data, max_pixels=settings["max_pixels"], id=job["name"])
+
+
+def _localize_together(method: "Localizer", images: Sequence[Any]) -> list[Any]:
+    """Results by position; one call where there are several pictures, else one by one."""
+    readable = [i for i, image in enumerate(images) if not isinstance(image, Exception)]
+    if len(readable) > 1:
+        results = _guarded(method.localize_batch, [images[i] for i in readable])
+        if not isinstance(results, Exception):
+            placed: list[Any] = [None] * len(images)
+            for i, result in zip(readable, results, strict=True):
+                placed[i] = result
+            return placed
+    return [
+        _guarded(method.localize, image) if i in readable else None
+        for i, image in enumerate(images)
+    ]
+
+
+def _answer(method: "Localizer", image: Any, result: Any, job: dict[str, Any]) -> bytes:
+    from tamperscope.web.rendering import Wanted, answer
+
+    for step in (image, result):
+        if isinstance(step, Exception):
+            raise step
+    found: Localization = result
+    wanted = Wanted(mask=job["mask"], include=tuple(job["include"]), max_side=job.get("max_side"))
+    values = answer(image, found, method.card, wanted)
+    return json.dumps(values, ensure_ascii=True, allow_nan=False).encode()
+
+
+def _failure(error: Exception) -> dict[str, str]:
+    from tamperscope.errors import TamperscopeError
+    from tamperscope.web.problems import code_of
+
+    if isinstance(error, MemoryError):
+        message = "the picture does not fit in the memory of a worker; make it smaller first"
+    elif isinstance(error, TamperscopeError):
+        # Of bytes the reader knows the digest at best; the service says which picture it was.
+        message = re.sub(r"^bytes:[0-9a-f]{12}: ", "", " ".join(str(error).split()))
+    else:
+        # Details may hold what is nobody's business; they go to the log.
+        print(f"tamperscope: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        message = (
+            f"the method failed on this picture ({type(error).__name__}); "
+            "the log of the service says more"
+        )
+    return {"code": code_of(error), "message": message}
+
+
+if __name__ == "__main__":
+    main()

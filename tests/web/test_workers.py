@@ -1,0 +1,276 @@
+"""The queue and its workers: who dies, who is replaced, and who notices."""
+
+import io
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image as PILImage
+
+from tamperscope.web.config import MIB, MethodChoice
+from web.service import Running, config, picture, pixels_of, problem, running, truth
+
+HANG, DIE, HUNGRY = (250, 0, 0), (251, 0, 0), (252, 0, 0)
+
+
+def slow(hundredths: int) -> bytes:
+    """A picture that takes a while."""
+    return picture(first=(254, hundredths, 0))
+
+
+def is_right(response: httpx.Response) -> bool:
+    mask = pixels_of(response.json()["mask"]["base64"]) == 255
+    return response.status_code == 200 and np.array_equal(mask, truth())
+
+
+def pid_of(service: Running) -> int:
+    return int(service.send(picture()).json()["record"]["provenance"]["notes"]["pid"])
+
+
+def in_background(function: Any, *arguments: Any) -> Any:
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(function, *arguments)
+    pool.shutdown(wait=False)
+    return future
+
+
+def test_a_picture_that_kills_its_worker_is_reported_and_the_worker_replaced() -> None:
+    with running(config()) as service:
+        service.wait_until_ready()
+        before = pid_of(service)
+        code, message = problem(service.send(picture(first=DIE)))
+        assert code == "worker_died"
+        assert message.startswith(
+            "the process examining this picture died (killed by SIGSEGV): the file may be made to"
+        )
+        assert is_right(service.send(picture()))
+        assert pid_of(service) != before
+        assert service.number('tamperscope_workers_lost_total{reason="died"}') == 1
+
+
+def test_a_picture_that_hangs_is_given_up() -> None:
+    with running(config(time_limit=0.5)) as service:
+        service.wait_until_ready()
+        code, message = problem(service.send(picture(first=HANG)))
+        assert (code, message) == (
+            "time_limit",
+            "the picture took longer than 0.5 s; make it smaller first",
+        )
+        assert is_right(service.send(picture()))
+        assert service.number('tamperscope_workers_lost_total{reason="time_limit"}') == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="memory is limited on Unix only")
+def test_a_picture_that_asks_for_too_much_memory_gets_none(service: Running) -> None:
+    code, message = problem(service.send(picture(first=HUNGRY)))
+    assert code == "image_too_large"
+    assert message == ("the picture does not fit in the memory of a worker; make it smaller first")
+    assert is_right(service.send(picture()))
+
+
+def test_the_innocent_of_a_batch_are_answered() -> None:
+    with running(config()) as service:
+        service.wait_until_ready()
+        with ThreadPoolExecutor(5) as clients:
+            blocker = clients.submit(service.send, slow(60))
+            service.wait(lambda: service.number("tamperscope_running") == 1)
+            files = [picture(), picture(first=DIE), picture(), picture()]
+            answers = list(clients.map(service.send, files))
+            assert is_right(blocker.result())
+        codes = [answer.status_code for answer in answers]
+        assert codes == [200, 500, 200, 200]
+        assert all(is_right(answer) for answer in answers if answer.status_code == 200)
+
+
+def test_pictures_that_wait_are_handed_over_together() -> None:
+    with running(config()) as service:
+        service.wait_until_ready()
+        with ThreadPoolExecutor(5) as clients:
+            blocker = clients.submit(service.send, slow(60))
+            service.wait(lambda: service.number("tamperscope_running") == 1)
+            answers = list(clients.map(service.send, [picture()] * 3 + [b"broken"]))
+            assert is_right(blocker.result())
+        notes = [
+            answer.json()["record"]["provenance"]["notes"]
+            for answer in answers
+            if answer.status_code == 200
+        ]
+        assert [note.get("batch") for note in notes] == [3, 3, 3]
+        assert answers[3].status_code == 415
+
+
+def test_a_full_queue_says_when_to_come_back() -> None:
+    with running(config(queue_size=2, batch_size=1)) as service:
+        service.wait_until_ready()
+        with ThreadPoolExecutor(8) as clients:
+            answers = list(clients.map(service.send, [slow(50)] * 8))
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert sum(is_right(answer) for answer in answers if answer.status_code == 200) == 3
+        assert len(refused) == 5
+        for answer in refused:
+            code, message = problem(answer)
+            assert code == "queue_full"
+            assert message == "3 pictures are already waiting or running; try again later"
+            assert 1 <= int(answer.headers["Retry-After"]) <= 60
+        assert is_right(service.send(picture()))
+
+
+def test_work_nobody_waits_for_is_not_done() -> None:
+    with running(config()) as service:
+        service.wait_until_ready()
+        before = pid_of(service)
+        blocker = in_background(service.send, slow(80))
+        service.wait(lambda: service.number("tamperscope_running") == 1)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"{service.address}/v1/localize",
+                files={"file": picture(first=HANG)},
+                timeout=0.3,
+                trust_env=False,
+            )
+        cancelled = 'tamperscope_pictures_total{method="bright",outcome="cancelled"}'
+        service.wait(lambda: service.number(cancelled) == 1)
+        assert is_right(blocker.result(20))
+        # It was taken from the queue: the worker never met it.
+        assert pid_of(service) == before
+
+
+def test_a_worker_busy_for_nobody_is_replaced() -> None:
+    with running(config(time_limit=60)) as service:
+        service.wait_until_ready()
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(
+                f"{service.address}/v1/localize",
+                files={"file": picture(first=HANG)},
+                timeout=0.5,
+                trust_env=False,
+            )
+        lost = 'tamperscope_workers_lost_total{reason="cancelled"}'
+        service.wait(lambda: service.number(lost) == 1)
+        assert is_right(service.send(picture()))
+
+
+def test_a_worker_that_dies_idle_costs_no_picture() -> None:
+    with running(config()) as service:
+        service.wait_until_ready()
+        os.kill(pid_of(service), signal.SIGKILL)
+        assert is_right(service.send(picture()))
+
+
+def test_stopping_finishes_what_runs_and_sends_the_rest_away() -> None:
+    with running(config(batch_size=1)) as service:
+        service.wait_until_ready()
+        first = in_background(service.send, slow(100))
+        service.wait(lambda: service.number("tamperscope_running") == 1)
+        second = in_background(service.send, picture())
+        service.wait(lambda: service.number("tamperscope_queue_waiting") == 1)
+        service.server.handle_exit(signal.SIGTERM, None)
+        assert is_right(first.result(20))
+        answer = second.result(20)
+        assert problem(answer) == (
+            "shutting_down",
+            "the service is stopping; try again when it is back",
+        )
+        assert answer.headers["Retry-After"] == "10"
+
+
+def test_no_worker_outlives_the_service() -> None:
+    others = psutil.Process().children()
+    with running(config(workers=2)) as service:
+        service.wait(lambda: service.number("tamperscope_workers_ready") == 2)
+        workers = [child for child in psutil.Process().children() if child not in others]
+        assert len(workers) == 2
+        busy = in_background(service.send, picture(first=HANG))
+        service.wait(lambda: service.number("tamperscope_running") == 1)
+        service.server.config.timeout_graceful_shutdown = 1
+    busy.exception(20)
+    assert not any(worker.is_running() for worker in workers)
+
+
+def test_workers_have_the_threads_they_were_given() -> None:
+    with running(config(threads=3)) as service:
+        notes = service.send(picture()).json()["record"]["provenance"]["notes"]
+    assert notes["threads"] == "3"
+
+
+def test_a_method_that_does_not_load_ends_the_service() -> None:
+    choices = (MethodChoice(name="bright", weights="nowhere.safetensors"),)
+    with running(config(methods=choices)) as service:
+        service.wait(lambda: service.server.fatal is not None)
+    assert service.server.fatal == "no weights 'nowhere.safetensors': leave them out"
+
+
+def test_pictures_sent_while_methods_load_are_waited_for() -> None:
+    with running(config()) as service:
+        assert service.client.get("/readyz").json() == {"status": "starting"}
+        assert service.client.get("/v1/methods").json()["default"] is None
+        assert is_right(service.send(picture()))
+
+
+def test_good_and_bad_pictures_at_once() -> None:
+    with running(config(workers=2, queue_size=64)) as service:
+        service.wait_until_ready()
+        bad = [b"", b"junk", picture()[:90], picture((1001, 1000)), picture(first=DIE)]
+        files = [bad[i // 4 % 5] if i % 4 == 0 else picture() for i in range(40)]
+        with ThreadPoolExecutor(16) as clients:
+            answers = list(clients.map(service.send, files))
+        for i, answer in enumerate(answers):
+            assert (
+                is_right(answer)
+                if i % 4
+                else answer.json()["error"]["code"]
+                in (
+                    "image_empty",
+                    "image_unsupported",
+                    "image_damaged",
+                    "image_too_large",
+                    "worker_died",
+                )
+            )
+
+
+def memory(processes: list[psutil.Process]) -> float:
+    return sum(process.memory_info().rss for process in processes) / MIB
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_a_thousand_requests() -> None:
+    with running(config(workers=2)) as service:
+        service.wait_until_ready()
+        pixels = np.random.default_rng(0).integers(0, 256, (400, 500, 3), np.uint8)
+        buffer = io.BytesIO()
+        PILImage.fromarray(pixels).save(buffer, "PNG")
+        files = [buffer.getvalue(), picture(), b"junk", buffer.getvalue()[:9000]]
+        processes = [psutil.Process(), *psutil.Process().children()]
+        levels = []
+        with ThreadPoolExecutor(4) as clients:
+            for _ in range(5):
+                answers = list(clients.map(service.send, files * 50))
+                assert [a.status_code for a in answers] == [200, 200, 415, 422] * 50
+                levels.append(memory(processes))
+        threads = threading.active_count()
+        assert threads < 20
+    # The first fifth fills caches; after it a leak of one small picture a request would show.
+    assert levels[-1] - levels[0] < 40, levels
+
+
+@pytest.mark.slow
+def test_the_service_survives_a_minute_of_abuse() -> None:
+    with running(config(workers=2, time_limit=1.0, queue_size=4)) as service:
+        service.wait_until_ready()
+        files = [picture(first=HANG), picture(first=DIE), picture(), b"junk"]
+        end = time.monotonic() + 45
+        seen = set()
+        with ThreadPoolExecutor(8) as clients:
+            while time.monotonic() < end:
+                seen |= {answer.status_code for answer in clients.map(service.send, files * 3)}
+        assert seen <= {200, 415, 500, 503, 504}
+        service.wait_until_ready()
+        assert is_right(service.send(picture()))
