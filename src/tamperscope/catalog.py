@@ -67,6 +67,20 @@ def _build_dolos(card: MethodCard, options: LoadOptions) -> Localizer:
     )
 
 
+def _build_fakelocator(card: MethodCard, options: LoadOptions) -> Localizer:
+    from tamperscope.methods.fakelocator.localizer import build
+
+    return build(
+        card,
+        preset=options.preset,
+        weights=options.weights,
+        device=options.device,
+        precision=options.precision,
+        max_pixels=options.max_pixels,
+        options=options.config,
+    )
+
+
 _DOLOS_PAPER = (
     "Tantaru, Oneata, Oneata: Weakly-supervised deepfake localization in diffusion-generated "
     "images, WACV 2024"
@@ -105,7 +119,7 @@ def _dolos(
             summary=summary,
             limits=_DOLOS_LIMITS + limits + (_FROM_LABELS if weak else _TRAINED_ON_FAKES),
             weights=(name, *weights),
-            presets=("default", "clustered"),
+            presets=("default", "as-published", "clustered"),
         ),
         _build_dolos,
     )
@@ -185,6 +199,32 @@ _ENTRIES = (
             "Its map is stretched to the full range for every picture, also for a real one: only "
             "the image score says whether there is anything to find. "
         ),
+    ),
+    _Entry(
+        MethodCard(
+            name="fakelocator",
+            title="FakeLocator",
+            paper=(
+                "Huang, Juefei-Xu, Guo, Liu, Pu: FakeLocator: Robust Localization of GAN-Based "
+                "Face Manipulations, IEEE Transactions on Information Forensics and Security 17, "
+                "2022, arXiv:2001.09598"
+            ),
+            map_kind=MapKind.FAKENESS,
+            summary=(
+                "A grey-scale map of how strongly a generator changed every pixel of a face, from "
+                "the traces that its upsampling leaves, with attention to the parts of the face; "
+                "a second branch says whether the picture is fake at all."
+            ),
+            limits=(
+                "It is for one upright face that fills the picture, and knows generators like "
+                "those it was trained on: cut out and align faces first, and expect another "
+                "generator or strong compression to blind it. The map estimates grey levels of "
+                "change, not a chance. Its mask is a lead for an examiner, not proof."
+            ),
+            weights=("fakelocator",),
+            presets=("default", "map-decision"),
+        ),
+        _build_fakelocator,
     ),
 )
 
@@ -277,9 +317,26 @@ def build_network(backbone: str, **options: Any) -> "nn.Module":
         from tamperscope.methods.dolos.network import module_for
 
         return module_for(**options)
+    if backbone == "fakelocator":
+        from tamperscope.methods.fakelocator.network import module_for as fakelocator_module_for
+
+        return fakelocator_module_for(**options)
+    if backbone in ("face-parser", "bisenet"):
+        return _build_parser(backbone, options)
     from tamperscope.methods.focal.network import module_for as focal_module_for
 
     return focal_module_for(backbone, **options)
+
+
+def _build_parser(backbone: str, options: dict[str, Any]) -> "nn.Module":
+    from tamperscope.face_parsing.bisenet import BiSeNet
+    from tamperscope.face_parsing.small import build_small_parser
+
+    if backbone == "face-parser":
+        return build_small_parser(options)
+    for name in options:
+        raise unknown("option of bisenet", name, ())
+    return BiSeNet()
 
 
 def _entry(name: str) -> _Entry:

@@ -33,6 +33,9 @@ class MapKind(StrEnum):
     """Where a classifier looked: an ordering inside one picture, nothing more."""
     CLUSTER_SIMILARITY = "cluster similarity"
     """How much closer a pixel's feature is to the forged cluster than to the pristine one."""
+    FAKENESS = "fakeness"
+    """By how much a generator is estimated to have changed a pixel: grey levels, 1 = all of them,
+    or a pixel that no real picture lies behind."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -46,6 +46,12 @@ def _options(method: str) -> dict[str, Any]:
     """What `catalog.load` needs beside the name."""
     if method == "dummy" or catalog.card(method).weights[0] in SHIPPED:
         return {}
+    if method == "fakelocator":
+        from methods.fakelocator import toys
+
+        parser = toys.save_parser(_FOLDERS[-1] / "face-parser.safetensors")
+        path = toys.save_random(_FOLDERS[-1] / "fakelocator.safetensors")
+        return {"weights": path, "parser": parser, "size": 64}
     from methods.dolos.toys import FAST, save_random
 
     path = save_random(_FOLDERS[-1] / f"{method}.safetensors", method)

@@ -23,9 +23,10 @@ from tamperscope.localizer import MethodCard
 from tamperscope.provenance import JSON, Provenance
 from tamperscope.report import overlay as draw
 from tamperscope.report import wording
-from tamperscope.result import Localization
+from tamperscope.report.shown import grey_levels, shown_map, shown_top
+from tamperscope.result import Localization, MapKind
 
-__all__ = ["IndexEntry", "index_page", "report_page", "thumbnail"]
+__all__ = ["IndexEntry", "data_uri", "index_page", "render_page", "report_page", "thumbnail"]
 
 MAX_SIDE = 1600
 """Pictures inside a page are scaled down so that no side exceeds this many pixels."""
@@ -68,18 +69,20 @@ def report_page(
         ResultError: picture and result differ in size.
     """
     shown = wording.printable(name if name is not None else result.provenance.input_id)
-    return _render(
+    return render_page(
         "report.html",
         name=shown,
         result=result,
         card=card,
         layers=_layers(pixels, result, shown),
-        color_bar=_data_uri(draw.encode_png(draw.color_bar()), "png"),
+        color_bar=data_uri(draw.encode_png(draw.color_bar()), "png"),
         shrunk=max(result.size) > MAX_SIDE,
         max_side=MAX_SIDE,
         verdict=wording.verdict(result),
         score_text=wording.explain_score(result),
         map_text=wording.explain_map(result.map_kind),
+        top=f"{shown_top(result):.2g}",
+        parts=wording.parts(result),
         share=wording.percent(result.forged_fraction),
         rows=_provenance_rows(result.provenance),
     )
@@ -102,14 +105,14 @@ def index_page(entries: Sequence[IndexEntry], failures: Iterable[tuple[str, str]
             "name": wording.printable(entry.name),
             "verdict": entry.verdict,
             "score": f"{entry.image_score:.2f}",
-            "thumbnail": _data_uri(entry.thumbnail, "jpeg"),
+            "thumbnail": data_uri(entry.thumbnail, "jpeg"),
             # "./" keeps a name such as "javascript:x" a relative link.
             "href": "./" + quote(entry.page),
         }
         for entry in ranked
     ]
     failed = [(wording.printable(name), wording.printable(text)) for name, text in failures]
-    return _render("index.html", cards=cards, failures=failed)
+    return render_page("index.html", cards=cards, failures=failed)
 
 
 def thumbnail(pixels: RGB, result: Localization) -> bytes:
@@ -133,7 +136,7 @@ def _layers(pixels: RGB, result: Localization, name: str) -> list[_Layer]:
         _Layer(
             "overlay",
             "Overlay",
-            _data_uri(draw.encode_jpeg(_small_overlay(pixels, result, MAX_SIDE)), "jpeg"),
+            data_uri(draw.encode_jpeg(_small_overlay(pixels, result, MAX_SIDE)), "jpeg"),
             "The picture, greyed where nothing was found, with the heat map over it. The double "
             "line (black inside, white outside) is the edge of the mask."
             if result.flagged
@@ -143,14 +146,15 @@ def _layers(pixels: RGB, result: Localization, name: str) -> list[_Layer]:
         _Layer(
             "heat",
             "Heat map",
-            _data_uri(draw.encode_png(heat), "png"),
-            "The score of every pixel, from 0 (dark) to 1 (light).",
+            data_uri(draw.encode_png(heat), "png"),
+            f"The score of every pixel, from 0 (dark) to {shown_top(result):.2g} (light).",
             f"Heat map of {name}",
         ),
+        *_grey_layer(result, name),
         _Layer(
             "mask",
             "Mask",
-            _data_uri(draw.encode_png(mask), "png"),
+            data_uri(draw.encode_png(mask), "png"),
             "White: what the method marks as foreign."
             if result.flagged
             else "All black: the method marks nothing.",
@@ -159,15 +163,31 @@ def _layers(pixels: RGB, result: Localization, name: str) -> list[_Layer]:
         _Layer(
             "picture",
             "Picture",
-            _data_uri(draw.encode_jpeg(draw.shrink(pixels, MAX_SIDE)), "jpeg"),
+            data_uri(draw.encode_jpeg(draw.shrink(pixels, MAX_SIDE)), "jpeg"),
             "The picture as it was given, turned as it is meant to be seen.",
             f"Picture {name}",
         ),
     ]
 
 
+def _grey_layer(result: Localization, name: str) -> list[_Layer]:
+    """The fakeness map as the method's authors draw it: its values are grey levels."""
+    if result.map_kind is not MapKind.FAKENESS:
+        return []
+    return [
+        _Layer(
+            "grey",
+            "Fakeness map",
+            data_uri(draw.encode_png(grey_levels(result, MAX_SIDE)), "png"),
+            "The fakeness of every pixel as a grey level, black for 0 and white for 1. Its highest "
+            f"value is {result.score_map.max():.2f}.",
+            f"Fakeness map of {name}",
+        )
+    ]
+
+
 def _small_map(result: Localization, max_side: int) -> NDArray[np.float32]:
-    levels = np.rint(result.score_map * np.float32(255)).astype(np.uint8)
+    levels = np.rint(shown_map(result) * np.float32(255)).astype(np.uint8)
     small = draw.shrink(levels, max_side)
     return small.astype(np.float32) / np.float32(255)
 
@@ -210,7 +230,8 @@ def _flat(value: JSON, prefix: str = "") -> list[str]:
     return [f"{prefix} = {value}"]
 
 
-def _data_uri(data: bytes, kind: str) -> str:
+def data_uri(data: bytes, kind: str) -> str:
+    """A picture of type image/``kind`` inside a page."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
@@ -230,8 +251,12 @@ def _environment() -> Environment:
     )
 
 
-def _render(template: str, **values: Any) -> str:
-    style, script = _source("style.css"), _source("report.js")
+def render_page(template: str, *, sheets: Sequence[str] = ("style.css",), **values: Any) -> str:
+    """A page from a template beside this module, with its style sheets inside and nothing outside.
+
+    Values are escaped; a template that extends ``page.html`` gets the content security policy.
+    """
+    style, script = "".join(map(_source, sheets)), _source("report.js")
     policy = (
         "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src {_hash(style)}; script-src {_hash(script)}"

@@ -4,8 +4,9 @@ from tamperscope.errors import ConfigError
 from tamperscope.report.plain import printable
 from tamperscope.result import Localization, MapKind
 
-__all__ = ["explain_map", "explain_score", "percent", "printable", "verdict"]
+__all__ = ["explain_map", "explain_score", "parts", "percent", "printable", "verdict"]
 
+_NAMED_PARTS = 3
 NOT_PROOF = "this does not prove that the picture is authentic"
 
 _MAPS = {
@@ -23,6 +24,12 @@ _MAPS = {
         "The method groups pixels by the traces they carry. Each pixel shows how much closer it "
         "is to the group taken as foreign than to the main group. It is not a probability."
     ),
+    MapKind.FAKENESS: (
+        "Each pixel shows by how much the method estimates that a generator changed it, as a share "
+        "of all grey levels: 0.1 is a change by a tenth of the range from black to white, 1 a "
+        "pixel that nothing real lies behind. It is not a probability: a small change can be as "
+        "certain as a large one."
+    ),
 }
 
 
@@ -30,8 +37,26 @@ def verdict(result: Localization) -> str:
     """One line that says what was found and claims no more than that."""
     if result.flagged:
         share = percent(result.forged_fraction)
-        return f"suspicious region: {share} of the picture, score {result.image_score:.2f}"
+        found = f"suspicious region: {share} of the picture, score {result.image_score:.2f}"
+        named = ", ".join(f"{name} {value}" for name, value in parts(result)[:_NAMED_PARTS])
+        return f"{found} ({named})" if named else found
+    if result.provenance.notes.get("picture") == "fake":
+        return (
+            f"the picture as a whole looks generated, score {result.image_score:.2f}, but no "
+            "region stands out"
+        )
     return f"nothing found ({NOT_PROOF})"
+
+
+def parts(result: Localization) -> list[tuple[str, str]]:
+    """Parts of the face and the mean fakeness in them, ``("mouth", ".71")``, the highest first;
+    empty for results without."""
+    named = result.provenance.notes.get("parts")
+    if not isinstance(named, dict):
+        return []
+    values = [(name, value) for name, value in named.items() if isinstance(value, float)]
+    ordered = sorted(values, key=lambda item: -item[1])
+    return [(printable(name), f"{value:.2f}".removeprefix("0")) for name, value in ordered]
 
 
 def explain_score(result: Localization) -> str:

@@ -57,6 +57,7 @@ _RENAME: dict[str, Callable[[str], str | None]] = {
     "dolos-gradcam-weak": _xception_key,
     "ffd-xcp-reg": _xception_key,
     "xception-imagenet": _xception_key,
+    "bisenet": str,
 }
 _FOCAL = ("focal-hrnet", "focal-vit")
 KINDS = ("native", *_RENAME)
@@ -78,6 +79,8 @@ def detect_kind(state: Mapping[str, object]) -> str:
         return "focal-hrnet"
     if any(key.startswith("blocks.") and key.endswith(".attn.rel_pos_h") for key in bare):
         return "focal-vit"
+    if "cp.arm16.conv_atten.weight" in bare:
+        return "bisenet"
     return _detect_xception(bare, {_bare(key): value for key, value in state.items()})
 
 
@@ -111,13 +114,13 @@ def native_state(state: Mapping[str, Value], kind: str) -> dict[str, Value]:
     """The same values under our keys; ``"native"`` is returned as it is.
 
     FOCAL's become ``net.<timm's key>``, those of any Xception ``xception.<timm's key>``, with
-    ``head`` and ``map`` beside it. Prefixes ``module.net.``, ``net.``, ``module.`` or none are
-    accepted; for the ViT with or without ``image_encoder.``. Dropped: from FOCAL, keys ending in
-    ``fc.weight`` or ``fc.bias``, the HRNet's ``final_layer``, and SAM's prompt encoder and mask
-    decoder; from DOLOS's fully convolutional network, what lies behind block 11. All else is kept,
-    known or not, for the strict load to judge. Old Xception files write 1x1 convolutions as
-    matrices and lack batch-norm counters: tensors get two axes and counters of 0. Applying it twice
-    changes nothing.
+    ``head`` and ``map`` beside it; BiSeNet's stay. Prefixes ``module.net.``, ``net.``, ``module.``
+    or none are accepted; for the ViT with or without ``image_encoder.``. Dropped: from FOCAL, keys
+    ending in ``fc.weight`` or ``fc.bias``, the HRNet's ``final_layer``, and SAM's prompt encoder
+    and mask decoder; from DOLOS's fully convolutional network, what lies behind block 11. All else
+    is kept, known or not, for the strict load to judge. Old Xception files write 1x1 convolutions
+    as matrices and lack batch-norm counters: tensors get two axes and counters of 0. Applying it
+    twice changes nothing.
 
     Raises:
         UnknownNameError: no such kind.
