@@ -12,7 +12,7 @@ from PIL import Image as PILImage
 from tamperscope.errors import ConfigError, DataError, UnknownNameError
 from tamperscope.methods.dolos.network import build_network
 from tamperscope.methods.dolos.preprocess import prepare, training_mask
-from tamperscope.train.config import DolosConfig
+from tamperscope.train.task_config import DolosConfig
 from tamperscope.train.tasks.dolos_data import (
     REAL,
     DolosSource,

@@ -5,7 +5,6 @@ import torch
 from torch import Tensor
 
 from tamperscope.errors import TrainingError
-from tamperscope.train.config import LossConfig
 from tamperscope.train.objective import (
     IGNORED,
     area_mean,
@@ -14,6 +13,7 @@ from tamperscope.train.objective import (
     dice,
     training_loss,
 )
+from tamperscope.train.task_config import LossConfig
 
 
 def test_cells_take_the_share_of_forged_pixels() -> None:

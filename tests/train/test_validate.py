@@ -8,7 +8,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from tamperscope.train.batches import collate
-from tamperscope.train.config import LossConfig, Recipe
+from tamperscope.train.config import Recipe
+from tamperscope.train.task_config import LossConfig
 from tamperscope.train.tasks.forgery import ForgeryTask, auc, picture_numbers, summarize
 from tamperscope.train.validate import validate
 

@@ -19,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data",
         required=True,
-        help="folder of photos to make forgeries from; for dolos recipes a face set",
+        help="what the recipe learns from: photos to make forgeries of, a built set of faces"
+        " (dolos, fakelocator) or labelled faces (face-parser)",
     )
     parser.add_argument("--output", "-o", required=True, help="run folder")
     parser.add_argument(

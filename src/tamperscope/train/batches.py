@@ -82,7 +82,8 @@ class _FixedIndices:
 
 
 def collate(samples: list[Mapping[str, Any]]) -> dict[str, Any]:
-    """Stack samples: image (B, 3, h, w) uint8, mask (B, h, w) uint8, kind list of str.
+    """Stack samples: image (B, 3, h, w) uint8, mask (B, h, w), kind list of str, and whatever else
+    they have, (B, ...).
 
     Raises:
         DataError: pictures of different sizes in a batch.
@@ -91,9 +92,10 @@ def collate(samples: list[Mapping[str, Any]]) -> dict[str, Any]:
     if len(sizes) > 1:
         raise DataError(f"a batch needs pictures of one size, got {sizes}; set one crop size")
     return {
-        "image": torch.stack([torch.as_tensor(s["image"]) for s in samples]),
-        "mask": torch.stack([torch.as_tensor(s["mask"]) for s in samples]),
-        "kind": [str(s["kind"]) for s in samples],
+        name: [str(s["kind"]) for s in samples]
+        if name == "kind"
+        else torch.stack([torch.as_tensor(s[name]) for s in samples])
+        for name in samples[0]
     }
 
 

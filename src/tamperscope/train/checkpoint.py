@@ -30,6 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tamperscope.errors import ConfigError, TrainingError
+from tamperscope.train.card_details import card_details
 from tamperscope.weights import WeightsCard, sha256_of
 from tamperscope.weights.cards import format_card, sidecar
 
@@ -232,7 +233,6 @@ def _card(
 ) -> dict[str, Any]:
     environment = run_dir / "environment.json"
     about = json.loads(environment.read_text("utf-8")) if environment.is_file() else {}
-    details = _dolos_details if recipe.get("task") == "dolos" else _focal_details
     return {
         "name": out.stem,
         "kind": "native",
@@ -244,45 +244,7 @@ def _card(
         "recipe": str(about.get("recipe") or "in the file's header"),
         "commit": str(about.get("commit") or ""),
         "numbers": {k: float(v) for k, v in notes.get("metrics", {}).items() if "/" not in k},
-        **details(recipe, int(notes.get("samples", 0))),
-    }
-
-
-def _focal_details(recipe: Mapping[str, Any], samples: int) -> dict[str, Any]:
-    model = recipe["model"]["config"]
-    return {
-        "summary": f"trained on {samples} synthetic pictures",
-        "method": recipe["model"]["network"],
-        "backbone": str(model.get("backbone", "compact")),
-        "options": {
-            "dim": model.get("dim", 64),
-            "evidence": model.get("evidence", True),
-            **({"options": model["options"]} if model.get("options") else {}),
-        },
-        "preprocessing": "native",
-        "data": "synthetic forgeries; name the photos they were made from",
-    }
-
-
-def _dolos_details(recipe: Mapping[str, Any], samples: int) -> dict[str, Any]:
-    from tamperscope.train.config import Recipe
-    from tamperscope.train.tasks.dolos import DolosTask
-
-    task = DolosTask(Recipe.from_dict(recipe))
-    model, config, shape = recipe["model"]["config"], recipe["dolos"], task.geometry()
-    # How it started is told by the recipe; which network it is, by the rest.
-    supervision = "weak" if task.weak else "full"
-    options = {k: v for k, v in model.items() if k not in ("init", "pretrained")}
-    generators = ", ".join(config["generators"])
-    if config["leave_out"]:
-        generators += f" but {', '.join(config['leave_out'])}"
-    return {
-        "summary": f"trained on {samples} pictures in set-up {config['setup']}",
-        "method": f"dolos-{task.method}{'-weak' if task.weak else ''}",
-        "backbone": "xception",
-        "options": {"method": task.method, "supervision": supervision} | options,
-        "preprocessing": shape.resample,
-        "data": f"{config['faces']} faces, generators: {generators}; name the set",
+        **card_details(recipe, int(notes.get("samples", 0))),
     }
 
 

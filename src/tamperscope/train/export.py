@@ -33,10 +33,13 @@ def export_run(
         run_dir: a run folder.
         out: the ``.safetensors`` file to write; the card lies beside it as ``.toml``.
         data_root: the photos or the face set of the run; None leaves the decision uncalibrated.
+            A face parser has no decision: its numbers are measured on the faces that neither
+            training nor validation saw.
         which, dtype, card_fields: as for `export_weights`.
         progress: called with the number of calibration pictures done.
-        **options: further arguments of `calibrate`, or of `calibrate_dolos.calibrate` for a run of
-            the task dolos.
+        **options: further arguments of what fits the task: `calibrate`,
+            `calibrate_dolos.calibrate`, `calibrate_fakelocator.calibrate` or
+            `evaluate_parsing.evaluate`.
 
     Raises:
         TrainingError: no such weights in the run, or a network without an evidence head.
@@ -51,8 +54,9 @@ def export_run(
     if data_root is None:
         return card
     recipe = load_recipe(Path(run_dir) / "recipe.json")
-    fit = _calibrate_dolos if recipe.task == "dolos" else _calibrate_focal
-    decision, numbers = fit(recipe, Path(out), data_root, progress=progress, **options)
+    decision, numbers = _FITS[recipe.task](
+        recipe, Path(out), data_root, progress=progress, **options
+    )
     card = replace(card, decision=decision, numbers=numbers)
     write_text(sidecar(out), format_card(card))
     return card
@@ -80,3 +84,33 @@ def _calibrate_dolos(
     load_weights(network, weights)
     report = calibrate_dolos.calibrate(network, recipe, data_root=data_root, **options)
     return report.decision, {f"valid_{name}": value for name, value in report.numbers.items()}
+
+
+def _calibrate_fakelocator(
+    recipe: Recipe, weights: Path, data_root: str | Path, **options: Any
+) -> tuple[dict[str, float], dict[str, float]]:
+    from tamperscope.methods.fakelocator.network import network_for as fakelocator_for
+    from tamperscope.train import calibrate_fakelocator
+
+    network, _ = fakelocator_for(weights)
+    report = calibrate_fakelocator.calibrate(network, recipe, data_root=data_root, **options)
+    return report.decision, {f"valid_{name}": value for name, value in report.numbers.items()}
+
+
+def _evaluate_parser(
+    recipe: Recipe, weights: Path, data_root: str | Path, **options: Any
+) -> tuple[dict[str, float], dict[str, float]]:
+    from tamperscope.face_parsing.registry import load_parser
+    from tamperscope.train import evaluate_parsing
+
+    parser = load_parser(weights)
+    numbers = evaluate_parsing.evaluate(parser, recipe, data_root=data_root, **options)
+    return {}, {f"test_{name}": value for name, value in numbers.items()}
+
+
+_FITS = {
+    "focal": _calibrate_focal,
+    "dolos": _calibrate_dolos,
+    "fakelocator": _calibrate_fakelocator,
+    "face-parser": _evaluate_parser,
+}

@@ -30,11 +30,7 @@ from tamperscope.train.batches import (
     fixed_loader,
     train_loader,
 )
-from tamperscope.train.config import (
-    MINIMISED,
-    Recipe,
-    override,
-)
+from tamperscope.train.config import Recipe, override
 from tamperscope.train.ema import Ema
 from tamperscope.train.logging import RunLog
 from tamperscope.train.meter import Meter, StopRequest
@@ -48,8 +44,9 @@ from tamperscope.train.setup import (
     named_builder,
     resume_point,
 )
+from tamperscope.train.task_config import MINIMISED
 from tamperscope.train.tasks import make_task
-from tamperscope.train.tasks.base import Record
+from tamperscope.train.tasks.base import Record, as_outputs
 from tamperscope.train.validate import validate
 from tamperscope.weights.load import load_strict, load_weights
 
@@ -254,8 +251,9 @@ class _Trainer:
         for piece in range(pieces):
             batch = meter.wait_for(batches)
             with nullcontext() if piece == pieces - 1 else self.accelerator.no_sync(self.model):
-                x = self.task.network_input(batch, self.device, recipe.model.channels_last)
-                loss, terms = self.task.objective(self.model(x), batch, generator)
+                inputs = self.task.network_inputs(batch, self.device, recipe.model.channels_last)
+                outputs = as_outputs(self.model(*inputs))
+                loss, terms = self.task.objective(outputs, batch, generator)
                 self._check_finite(loss, "loss")
                 self.accelerator.backward(loss / pieces)
             for name, value in terms.items():

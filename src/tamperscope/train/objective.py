@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tamperscope.errors import TrainingError
 from tamperscope.losses.contrastive import info_nce_pp, soft_contrastive
-from tamperscope.train.config import LossConfig
+from tamperscope.train.task_config import LossConfig
 
 IGNORED = 255
 MIXED = (0.1, 0.9)

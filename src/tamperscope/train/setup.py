@@ -26,6 +26,8 @@ SourceBuilder = Callable[[Recipe, Path, str], SampleSource]
 NETWORKS = {
     "focal": "tamperscope.methods.focal.network:build_network",
     "dolos": "tamperscope.methods.dolos.network:build_network",
+    "fakelocator": "tamperscope.methods.fakelocator.network:build_network",
+    "face-parser": "tamperscope.face_parsing.small:build_small_parser",
 }
 
 # A resumed run may change these: they do not alter what the samples so far have taught.
@@ -35,6 +37,7 @@ _FREE_ON_RESUME = (
     "data.prefetch",
     "data.val_cache",
     "dolos.cache",
+    "fakelocator.cache",
     "optim.accumulate",
 )
 _FIXED_ON_RESUME = ("run.seed", "run.precision", "run.best_metric")

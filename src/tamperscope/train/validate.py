@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tamperscope.train.tasks.base import Record, Task
+from tamperscope.train.tasks.base import Record, Task, as_outputs
 
 
 @torch.no_grad()
@@ -31,7 +31,8 @@ def validate(
     try:
         for batch in batches:
             with autocast:
-                outputs = network(task.network_input(batch, device, channels_last))
+                inputs = task.network_inputs(batch, device, channels_last)
+                outputs = as_outputs(network(*inputs))
             records += task.numbers({k: v.float() for k, v in outputs.items()}, batch)
     finally:
         for module, training in modes.items():

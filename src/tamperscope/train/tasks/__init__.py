@@ -10,6 +10,14 @@ def make_task(recipe: Recipe) -> Task:
         from tamperscope.train.tasks.dolos import DolosTask
 
         return DolosTask(recipe)
+    if recipe.task == "fakelocator":
+        from tamperscope.train.tasks.fakelocator import FakeLocatorTask
+
+        return FakeLocatorTask(recipe)
+    if recipe.task == "face-parser":
+        from tamperscope.train.tasks.parsing import ParsingTask
+
+        return ParsingTask(recipe)
     from tamperscope.train.tasks.forgery import ForgeryTask
 
     return ForgeryTask(recipe)

@@ -19,10 +19,10 @@ class Task(Protocol):
     def source(self, data_root: Path, split: str) -> SampleSource:
         """The samples of ``"train"`` or ``"val"``; a ``__len__`` caps the validation set."""
 
-    def network_input(
+    def network_inputs(
         self, batch: Mapping[str, Any], device: torch.device, channels_last: bool
-    ) -> Tensor:
-        """Images of a batch as the network wants them, float32 (B, 3, h, w) on ``device``."""
+    ) -> tuple[Tensor, ...]:
+        """What the network is called with, float32 on ``device``: the images (B, 3, h, w) first."""
 
     def objective(
         self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], generator: torch.Generator
@@ -40,3 +40,8 @@ class Task(Protocol):
 
     def summarize(self, records: Iterable[Record]) -> dict[str, float]:
         """The validation's numbers, overall and for one kind of picture (``name/kind``)."""
+
+
+def as_outputs(result: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """What a network returned, by name; a network with one output may return it as it is."""
+    return {"logits": result} if isinstance(result, Tensor) else result

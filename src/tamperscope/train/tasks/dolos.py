@@ -19,7 +19,7 @@ from tamperscope.errors import ConfigError
 from tamperscope.losses import dolos as losses
 from tamperscope.methods.dolos.preprocess import INPUT_SIZE
 from tamperscope.metrics import image_level, pixel
-from tamperscope.train.batches import SampleSource
+from tamperscope.train.batches import SampleSource, to_network
 from tamperscope.train.config import Recipe
 from tamperscope.train.tasks.base import Record
 from tamperscope.train.tasks.dolos_data import (
@@ -92,13 +92,11 @@ class DolosTask:
         seed = self.recipe.run.seed if train else self.recipe.data.val_seed
         return kind(groups, self.config, self.geometry(), seed=seed)
 
-    def network_input(
+    def network_inputs(
         self, batch: Mapping[str, Any], device: torch.device, channels_last: bool
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
         """Images in [-1, 1]; see `tamperscope.methods.dolos.preprocess.prepare`."""
-        images: Tensor = batch["image"].to(device, non_blocking=True).float()
-        images = images.div_(255.0).mul_(2.0).sub_(1.0)
-        return images.contiguous(memory_format=torch.channels_last) if channels_last else images
+        return (to_network(batch, device, channels_last).mul_(2.0).sub_(1.0),)
 
     def objective(
         self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], generator: torch.Generator

@@ -4,7 +4,7 @@ Sample ``i`` of a seed is the same picture on every machine and in every worker,
 of a kind comes up once before any comes up twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,8 @@ from tamperscope.errors import ConfigError, DataError, unknown
 from tamperscope.image import read_image, read_mask
 from tamperscope.methods.dolos.preprocess import MaskResample, Resample, prepare, training_mask
 from tamperscope.perturb.ops import Interpolation
-from tamperscope.train.config import DolosConfig
+from tamperscope.train.task_config import DolosConfig
+from tamperscope.train.tasks import draws
 
 Split = Literal["train", "valid"]
 
@@ -161,10 +162,11 @@ class DolosSource:
         if mask is None:
             mask = np.full(pixels.shape[:2], kind != REAL)
         # The draws know the index alone: a real and a fake picture are changed alike.
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, 0, index]))
+        rng = draws.sample_rng(self.seed, index)
         pixels, mask, size = self._change(pixels, mask, rng)
+        pixels = draws.recompress(pixels, self.config.jpeg, self.config.jpeg_quality, rng)
         image = prepare(
-            np.ascontiguousarray(_recompress(pixels, self.config, rng)),
+            np.ascontiguousarray(pixels),
             resample=self.geometry.resample,
             size=size,
         )
@@ -188,18 +190,12 @@ class DolosSource:
         return self._turn(index, sum(map(len, self.groups.values())), reals)
 
     def _turn(self, index: int, period: int, reals: int) -> tuple[str, int]:
-        """``reals`` of every ``period`` samples are real, spread evenly."""
-        before = index * reals // period
-        if (index + 1) * reals // period > before:
-            return REAL, before
-        number = index - before
-        return self.fakes[number % len(self.fakes)], number // len(self.fakes)
+        return draws.turn(index, period, reals, REAL, self.fakes)
 
     def _pick(self, kind: str, number: int) -> Picture:
         pictures = self.groups[kind]
-        turn, place = divmod(number, len(pictures))
         stream = 1 + [*self.fakes, REAL].index(kind)
-        return pictures[_order(self.seed, stream, turn, len(pictures))[place]]
+        return pictures[draws.pick(self.seed, stream, number, len(pictures))]
 
     def _change(
         self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator
@@ -248,13 +244,6 @@ def _read(picture: Picture) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None
     return pixels, mask
 
 
-@lru_cache(maxsize=256)
-def _order(seed: int, stream: int, round_: int, count: int) -> Sequence[int]:
-    rng = np.random.default_rng(np.random.SeedSequence([seed, stream, round_]))
-    order: list[int] = rng.permutation(count).tolist()
-    return order
-
-
 def _crop(
     pixels: NDArray[np.uint8], mask: NDArray[np.bool_], share: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -275,14 +264,3 @@ def _soften(
     if rng.random() < config.blur:
         pixels = perturb.blur(pixels, rng.uniform(*config.blur_sigma))
     return pixels
-
-
-def _recompress(
-    pixels: NDArray[np.uint8], config: DolosConfig, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    if rng.random() >= config.jpeg:
-        return pixels
-    low, high = config.jpeg_quality
-    subsampling: Literal[0, 2] = 2 if rng.random() < 0.7 else 0
-    quality = int(rng.integers(low, high + 1))
-    return perturb.jpeg(np.ascontiguousarray(pixels), quality, subsampling=subsampling)

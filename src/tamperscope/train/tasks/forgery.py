@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tamperscope.train.batches import SampleSource, to_network
-from tamperscope.train.config import LossConfig, Recipe
+from tamperscope.train.config import Recipe
 from tamperscope.train.objective import area_mean, mixed_cells, training_loss
+from tamperscope.train.task_config import LossConfig
 from tamperscope.train.tasks.base import Record
 
 _BOTH_CLASSES_ONLY = ("contrastive", "dice")
@@ -48,11 +49,11 @@ class ForgeryTask:
         )
         return source
 
-    def network_input(
+    def network_inputs(
         self, batch: Mapping[str, Any], device: torch.device, channels_last: bool
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
         """Images in [0, 1]."""
-        return to_network(batch, device, channels_last)
+        return (to_network(batch, device, channels_last),)
 
     def objective(
         self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], generator: torch.Generator
