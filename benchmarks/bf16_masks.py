@@ -17,7 +17,7 @@ import numpy as np
 
 from tamperscope import Image, Localization, catalog, read_image
 from tamperscope.bench import Record
-from tamperscope.bench.run import describe_method, weights_of
+from tamperscope.bench.predictor import describe_method, weights_of
 from tamperscope.errors import TamperscopeError
 from tamperscope.localizer import Localizer
 

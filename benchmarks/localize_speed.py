@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tamperscope import catalog
 from tamperscope.bench import Record
-from tamperscope.bench.run import describe_method, weights_of
+from tamperscope.bench.predictor import describe_method, weights_of
 from tamperscope.bench.speed import DEFAULT_MEGAPIXELS, DEFAULT_REPEATS, measure_speed
 from tamperscope.bench.tables import markdown_speed
 from tamperscope.errors import TamperscopeError

@@ -11,6 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tamperscope.bench.board_tables import (
+    accuracy_tables,
+    protocol_tables,
+    robustness_tables,
+)
 from tamperscope.bench.tables import (
     load_records,
     markdown_content,
@@ -52,6 +57,9 @@ TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "content": ("content-overlap", markdown_content),
     "speed": ("speed", markdown_speed),
     "dolos": ("dolos-study", _generators),
+    "accuracy": ("benchmark", accuracy_tables),
+    "protocols": ("benchmark", protocol_tables),
+    "robustness": ("benchmark", robustness_tables),
 }
 """Name of a marker -> kind of record it needs, function that makes its table."""
 

@@ -39,8 +39,8 @@ def test_methods_are_listed() -> None:
         "dolos-gradcam",
         "dolos-gradcam-weak",
     ]
-    assert [card.name for card in catalog.list_methods()] == ["focal", *dolos]
-    assert all(catalog.card(name).presets == ("default", "clustered") for name in dolos)
+    assert [card.name for card in catalog.list_methods()] == ["focal", *dolos, "fakelocator"]
+    assert all(catalog.card(name).presets == ("default", "as-published", "clustered") for name in dolos)
     assert catalog.card("focal").presets == ("default", "as-released", "as-published")
 
 

@@ -82,7 +82,12 @@ def test_ground_truth_is_cut_above_127() -> None:
 
 
 def test_every_map_says_what_it_is() -> None:
-    assert [kind.value for kind in MapKind] == ["probability", "saliency", "cluster similarity"]
+    assert [kind.value for kind in MapKind] == [
+        "probability",
+        "saliency",
+        "cluster similarity",
+        "fakeness",
+    ]
 
 
 def test_the_limit_in_the_text_is_the_limit() -> None:

@@ -1,4 +1,4 @@
-"""A tiny set of pairs whose generators tint grey faces, and a method that sees some of the tints."""
+"""A tiny set of pairs whose generators tint grey faces, and a method that sees some tints."""
 
 import json
 from collections.abc import Sequence

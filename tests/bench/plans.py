@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image as PILImage
 
 from tamperscope.bench import Prediction
-from tamperscope.bench.benchmark import Entrant, Plan
+from tamperscope.bench.benchmark import Plan
+from tamperscope.bench.entrants import Entrant
 from tamperscope.bench.protocols import PROTOCOLS
 from tamperscope.bench.references import REFERENCES
 from tamperscope.data import Dataset, Sample

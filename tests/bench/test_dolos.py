@@ -28,7 +28,6 @@ from tamperscope.bench.dolos_tables import (
     matrices,
 )
 from tamperscope.bench.plan import weights_files
-from tamperscope.bench.protocol import protocol
 from tamperscope.bench.record import read_record
 from tamperscope.data import Dataset
 from tamperscope.errors import ConfigError, DataError, UnknownNameError
@@ -142,7 +141,6 @@ def test_the_record_says_what_was_measured_how(record: dict[str, Any], tmp_path:
     stored = read_record(record["folder"] / "dolos.json")
     assert stored == {k: v for k, v in record.items() if k not in ("files", "hint", "folder")}
     assert stored["protocol"]["name"] == "dolos"
-    assert protocol("dolos").name == "dolos"
     assert len(stored["weights"]["full-red: full-red"]) == 64
     sets = stored["dataset"]["sets"]
     assert sorted(sets) == [

@@ -56,8 +56,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def run(calls: list[str], tmp_path: Path) -> Run:
-    """Runs a study of the first two localizers without the unseen generator, in `tmp_path`."""
+def run(calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a study of the first two localizers without the unseen generator, in `tmp_path`, and
+    without pictures, which take longer than all the rest.
+    """
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     write_pairs(tmp_path / "set")
     write_runs(tmp_path / "runs", **SEEN)
     short = "[[localizer]]".join(STUDY.split("[[localizer]]")[:3])
@@ -486,10 +489,7 @@ def test_everything_is_drawn(record: dict[str, Any]) -> None:
     assert "red-raw on stylegan2: clusters named right 1.000" in scatter
 
 
-def test_without_matplotlib_the_numbers_are_still_written(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+def test_without_matplotlib_the_numbers_are_still_written(run: Run) -> None:
     record = run(limit=5)
     assert record["files"] == ["fakelocator.json", "fakelocator.md"]
     assert "pip install 'tamperscope[plots]'" in record["hint"]

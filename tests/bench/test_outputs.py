@@ -16,13 +16,19 @@ from bench.plans import Red, make_plan, make_set
 from tamperscope.bench import plots
 from tamperscope.bench.benchmark import Outcome, Place, run_plan
 from tamperscope.bench.board import Board, by_family
-from tamperscope.bench.board_tables import csv_benchmark, markdown_benchmark
+from tamperscope.bench.board_tables import (
+    accuracy_tables,
+    csv_benchmark,
+    markdown_benchmark,
+    protocol_tables,
+    robustness_tables,
+)
 from tamperscope.bench.cache import Shelf
 from tamperscope.bench.command import write_outputs
 from tamperscope.bench.explained import explain_record
 from tamperscope.bench.html import benchmark_page, shade
+from tamperscope.bench.markdown import number
 from tamperscope.bench.showcase import main_values, showcase
-from tamperscope.bench.tables import number
 from tamperscope.errors import DataError, UnknownNameError
 
 HOSTILE = '<script src="https://evil.example/x.js">|\x1b[31m$_'
@@ -79,6 +85,24 @@ def test_every_row_names_its_protocol_and_every_table_has_references(
     assert "(oracle) (oracle)" not in text
 
 
+def test_short_tables_take_the_records_they_are_for(record: dict[str, Any], tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path / "cache")
+    plan = make_plan(Red(), make_set(tmp_path / "set"), protocols=("ours", "focal"))
+    plain = run_plan(plan, shelf).record.to_dict()
+    both = [record, plain]
+    accuracy = accuracy_tables(both).splitlines()
+    assert accuracy[0].startswith("| Method | Set (forged + authentic) | Protocol | F1 | IoU |")
+    assert len(accuracy) == 2 + 3
+    assert accuracy[2].startswith("| Red is forged | tiny (4 + 3) | ours | ")
+    side = protocol_tables(both).splitlines()
+    assert side[0] == "| Method | Set | ours: F1 | focal: macro-F1 (grid) |"
+    assert len(side) == 2 + 3
+    robust = robustness_tables(both)
+    assert robust.count("| jpeg:70 |") == 3
+    assert "5 forged and 4 authentic pictures:" in robust
+    assert robustness_tables([plain]) == ""
+
+
 def test_methods_come_before_references_best_first(record: dict[str, Any]) -> None:
     board = Board(record)
     assert board.ranked(HOSTILE, "ours")[0] == "red"
@@ -111,7 +135,7 @@ def test_plots_are_drawn_alike_and_only_where_something_varies(
     pytest.importorskip("matplotlib")
     small = {**record, "protocol": {"ours": record["protocol"]["ours"]}}
     first = plots.draw_benchmark(small, tmp_path / "a")
-    stem = "-script-src--https---evil-example-x-js----31m---ours"
+    stem = "-script-src--https---evil-example-x-js-----31m---ours"
     assert [p.name for p in first] == [
         f"{kind}{stem}.{form}" for kind in ("heat-", "curves-") for form in ("svg", "png")
     ]

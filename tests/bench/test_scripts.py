@@ -7,7 +7,6 @@ import pytest
 
 from tamperscope import catalog
 from tamperscope.bench import REFERENCES, load_records
-from tamperscope.data import Dataset
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 
@@ -18,34 +17,6 @@ def run(script: str, *arguments: object, patch: pytest.MonkeyPatch) -> int:
         runpy.run_path(str(SCRIPTS / script), run_name="__main__")
     assert isinstance(stopped.value.code, int)
     return stopped.value.code
-
-
-def test_accuracy_measures_the_sets_given_and_prints_tables(
-    forged_set: Dataset,
-    object_folder: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    out = tmp_path / "out"
-    (tmp_path / "stems.txt").write_text("a\n")
-    sets = ("--folder", forged_set.root, "--objects", object_folder)
-    more = ("--stems", tmp_path / "stems.txt", "--method", "full", "--no-references")
-    assert run("accuracy.py", *sets, *more, "--output", out, patch=monkeypatch) == 0
-    printed = capsys.readouterr().out
-    assert "| Full mask | folder (3 + 2) | .500" in printed
-    assert "| Full mask | 1 | .333 | .500 | 100.0 % | 100.0 % | .500 |" in printed
-    assert len(load_records(out)) == 2
-
-
-def test_accuracy_says_what_is_wrong_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run("accuracy.py", patch=monkeypatch) == 2
-    assert "no set given: name at least one of --casia1" in capsys.readouterr().err
-    gone = tmp_path / "gone"
-    assert run("accuracy.py", "--folder", gone, "--method", "full", patch=monkeypatch) == 2
-    assert "no such folder: " in capsys.readouterr().err
 
 
 class Instant:

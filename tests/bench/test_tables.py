@@ -1,13 +1,13 @@
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tamperscope.bench import load_records, main_bench, markdown_table
-from tamperscope.bench.record import FORMAT, Record, read_record
+from tamperscope.bench import REFERENCES, load_records, markdown_table
+from tamperscope.bench.content import content_record
+from tamperscope.bench.record import Record, write_record
 from tamperscope.bench.tables import markdown_content, markdown_kinds, markdown_speed
-from tamperscope.data import Dataset
+from tamperscope.data.datasets.authentic import read_objects
 from tamperscope.errors import DataError
 
 
@@ -77,7 +77,8 @@ def test_protocols_are_never_mixed() -> None:
 
 
 def test_content_and_speed_tables(object_folder: Path) -> None:
-    content = main_bench("objects", object_folder, method="full")
+    objects = read_objects(object_folder)
+    content = content_record(REFERENCES["full"], objects).to_dict()
     line = markdown_content([content]).splitlines()[2]
     assert line == "| Full mask | 2 | .333 | .500 | 100.0 % | 100.0 % | .500 |"
     seconds = {"12": {"median": 34.56}, "0.25": {"median": 0.5}}
@@ -95,26 +96,13 @@ def test_content_and_speed_tables(object_folder: Path) -> None:
     assert lines[2:] == ["| A | C, 2 threads | 0.5 | 35 |"]
 
 
-def test_load_records_round_trip(forged_set: Dataset, object_folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "results"
-    main_bench("folder", forged_set.root, method="full", output=out)
-    main_bench("objects", object_folder, method="full", output=out)
-    records = load_records(out)
-    assert [r["kind"] for r in records] == ["localization", "content-overlap"]
-    assert len(load_records(out, kind="localization")) == 1
-    assert "| Full mask | folder (3 + 2) |" in markdown_table(records)
-
-
-def test_other_files_are_not_records(tmp_path: Path) -> None:
+def test_records_of_a_folder(tmp_path: Path) -> None:
+    for name in ("casia1", "imd2020"):
+        write_record(localization("High", name, 0.3), tmp_path / f"{name}-high.json")
+    write_record({**localization("X", "y", 0.1), "kind": "speed"}, tmp_path / "a.json")
+    records = load_records(tmp_path)
+    assert [r["kind"] for r in records] == ["speed", "localization", "localization"]
+    assert len(load_records(tmp_path, kind="localization")) == 2
+    assert "| High (default) | imd2020 (9 + 4) |" in markdown_table(records)
     with pytest.raises(DataError, match=r"no folder .*: give the folder of benchmark records"):
         load_records(tmp_path / "gone")
-    path = tmp_path / "x.json"
-    path.write_text("{")
-    with pytest.raises(DataError, match="is not a readable record: run the benchmark again"):
-        read_record(path)
-    path.write_text("{}")
-    with pytest.raises(DataError, match="is not a tamperscope-record: move it out of"):
-        read_record(path)
-    path.write_text(json.dumps({"format": FORMAT, "version": 0, "kind": "speed"}))
-    with pytest.raises(DataError, match="has version 0 and kind 'speed', this release reads"):
-        read_record(path)

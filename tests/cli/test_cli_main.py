@@ -25,9 +25,15 @@ VERBS = (
     ["data"],
     ["data", "synthesize"],
     ["data", "build", "dolos"],
+    ["data", "check"],
+    ["data", "check", "set"],
     ["data", "check", "dolos"],
+    ["data", "info"],
     ["train"],
     ["bench"],
+    ["bench", "run"],
+    ["bench", "compare"],
+    ["bench", "explain"],
     ["bench", "set"],
     ["bench", "dolos"],
 )
@@ -227,30 +233,6 @@ def test_train_passes_everything_on(
     assert (seen["data_root"], seen["resume"]) == (Path("photos"), "never")
     assert seen["recipe"].optim.lr == 0.5  # type: ignore[attr-defined]
     assert cli(*command, "-o", "short").exit_code == 130
-
-
-def test_bench_of_an_unknown_set_is_one_line(cli: Cli) -> None:
-    result = cli("bench", "nosuch", ".")
-    assert result.exit_code == 2
-    (line,) = result.stderr.splitlines()
-    assert "unknown dataset 'nosuch'" in line
-
-
-def test_bench_passes_everything_on(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tamperscope.bench import run
-
-    seen: dict[str, object] = {}
-
-    def main_bench(dataset: str, root: Path, **options: object) -> dict[str, object]:
-        seen.update(options, dataset=dataset, root=root)
-        options["progress"](0, 1, "a")  # type: ignore[operator]
-        return {"kind": "content-overlap", "made": True}
-
-    monkeypatch.setattr(run, "main_bench", main_bench)
-    result = cli("bench", "casia1", "data", "--limit", "3", "-o", "r.json", "--rows", "--json")
-    assert json.loads(result.stdout) == {"kind": "content-overlap", "made": True}
-    assert (seen["dataset"], seen["root"], seen["limit"]) == ("casia1", Path("data"), 3)
-    assert (seen["output"], seen["rows"], seen["references"]) == (Path("r.json"), True, False)
 
 
 def test_data_synthesize_makes_a_set(cli: Cli, here: Path) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from tamperscope import catalog
 from tamperscope.bench.dolos_picture import draw_matrices
-from tamperscope.bench.dolos_run import Progress, run_study
-from tamperscope.bench.dolos_study import Entry, Study, plain_study, read_study
+from tamperscope.bench.dolos_run import run_study
+from tamperscope.bench.dolos_study import Study, plain_study, read_study
 from tamperscope.bench.dolos_tables import markdown_study
+from tamperscope.bench.plan import split_pair, weights_files, with_weights
+from tamperscope.bench.progress import Progress
 from tamperscope.bench.record import write_record
 from tamperscope.errors import ConfigError, DataError, MissingExtraError, unknown
 from tamperscope.result import write_atomic
@@ -55,14 +57,15 @@ def main_dolos(
         ConfigError: a study or options that cannot be used, or weights that are missing.
         UnknownNameError: an unknown method or localizer. DataError: a set that is incomplete.
     """
-    given = [_pair(text) for text in weights]
+    given = [split_pair(text) for text in weights]
     if study is None:
         plan, files = _plain(root, methods, given)
     else:
         plan, files = _from_file(study, methods, given, runs)
     if limit is not None:
         plan = replace(plan, limit=limit)
-    plan, missing = _without_missing(plan, files, partial=partial)
+    kept, missing = with_weights(plan.entries, files, partial=partial)
+    plan = replace(plan, entries=kept)
     record = run_study(
         plan, root, files=files, store=output / STORE, device=device, progress=progress
     ).to_dict()
@@ -95,33 +98,12 @@ def study_sets(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def entry_files(study: Study, runs: Path, chosen: Mapping[str, Path]) -> dict[str, Path]:
-    """Weights file of each entry that has one: the chosen one, else its own below ``runs``.
-
-    Raises:
-        UnknownNameError: weights chosen for a name that is not in the study.
-    """
-    names = [entry.name for entry in study.entries]
-    for name in chosen:
-        if name not in names:
-            raise unknown("localizer of the study", name, names)
-    files = {entry.name: runs / entry.weights for entry in study.entries if entry.weights}
-    return {**files, **chosen}
-
-
 def _draw(record: Mapping[str, Any], output: Path) -> tuple[list[str], str | None]:
     """Names of the pictures drawn, or why there are none: numbers do not fail for a picture."""
     try:
         return [path.name for path in draw_matrices(record, output)], None
     except MissingExtraError as error:
         return [], str(error)
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, file = text.partition("=")
-    if not equals or not name or not file:
-        raise ConfigError(f"cannot read the weights {text!r}: write NAME=FILE")
-    return name, file
 
 
 def _plain(
@@ -154,20 +136,4 @@ def _from_file(
                 raise unknown("method of the study", method, known)
         kept = tuple(entry for entry in plan.entries if entry.method in methods)
         plan = replace(plan, entries=kept)
-    return plan, entry_files(plan, runs, {name: Path(file) for name, file in given})
-
-
-def _without_missing(
-    plan: Study, files: Mapping[str, Path], *, partial: bool
-) -> tuple[Study, list[str]]:
-    def there(entry: Entry) -> bool:
-        return entry.name not in files or files[entry.name].is_file()
-
-    missing = [entry.name for entry in plan.entries if not there(entry)]
-    if missing and not partial:
-        raise ConfigError(
-            f"no weights for {len(missing)} localizers, first {missing[0]!r} "
-            f"({files[missing[0]]}): train them, name their file by --weights, or leave them out "
-            "by --partial"
-        )
-    return replace(plan, entries=tuple(e for e in plan.entries if there(e))), missing
+    return plan, weights_files(plan.entries, runs, {name: Path(file) for name, file in given})

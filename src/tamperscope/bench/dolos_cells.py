@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tamperscope.bench.documents import read_document, write_document
 from tamperscope.bench.predictor import Method, name_of, predict, recompressed, settings_of
-from tamperscope.bench.protocol import DOLOS
+from tamperscope.bench.protocols import DOLOS
 from tamperscope.data.manifest import fingerprint
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import ClusteringError, DataError, ImageError

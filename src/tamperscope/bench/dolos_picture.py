@@ -39,7 +39,8 @@ def draw_matrices(record: Mapping[str, Any], folder: Path) -> list[Path]:
 def draw_matrix(matrix: Matrix, path: Path, *, label: str = "IoU") -> None:
     """One matrix as an SVG or PNG (by the path's ending), on a transparent ground.
 
-    Colour is the number of the label, from 0 to 1; a frame marks generators that training saw; references stand apart.
+    Colour is the number of the label, from 0 to 1; a frame marks generators that training saw;
+    references stand apart.
     """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from tamperscope.bench.predictor import Prediction
+from tamperscope.bench.protocols import Prediction
 from tamperscope.bench.references import Reference
 from tamperscope.errors import DataError
 from tamperscope.image import Image

@@ -16,12 +16,12 @@ from tamperscope import catalog
 from tamperscope.bench.dolos_cells import Measured, Picture, PictureSet, Store, scores_of
 from tamperscope.bench.dolos_prior import region_prior
 from tamperscope.bench.dolos_study import Entry, Study
-from tamperscope.bench.intervals import auc_interval, mean_interval
-from tamperscope.bench.predictor import Method
-from tamperscope.bench.protocol import DOLOS
+from tamperscope.bench.evaluation import auc_interval, mean_interval
+from tamperscope.bench.predictor import Method, describe_method, weights_of
+from tamperscope.bench.progress import Progress, Ticker
+from tamperscope.bench.protocols import DOLOS
 from tamperscope.bench.record import Record
 from tamperscope.bench.references import REFERENCES, Reference
-from tamperscope.bench.run import describe_method, weights_of
 from tamperscope.data.datasets import dolos as sets
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.image import read_image
@@ -33,9 +33,6 @@ CONSTANT = ("empty", "full", "centre-box")
 """References that are the same whatever the set; the region prior is fitted for each."""
 
 NUMBERS = ("iou_lg", "iou_sm", "pbca_lg", "pbca_sm")
-
-Progress = Callable[[int, int, str], None]
-"""Called before each picture with (number done, number of pictures, what)."""
 
 Place = tuple[str, str]
 """(face set, generator)."""
@@ -123,23 +120,10 @@ def run_study(
             "rows": described,
         },
         weights=weights,
-        protocol={**DOLOS.to_dict(), "recompression_quality": study.jpeg_quality},
+        protocol={**DOLOS.describe(), "recompression_quality": study.jpeg_quality},
         dataset={"name": "dolos", "split": study.split, "sets": pictures.describe()},
         numbers={"cells": list(cells), "real": list(real), "measured_at": dict(commits)},
     )
-
-
-class Ticker:
-    """Counts pictures for a `Progress`."""
-
-    def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
-
-    def __call__(self, what: str) -> None:
-        """Say that the next picture begins."""
-        if self._progress is not None:
-            self._progress(self._done, self._total, what)
-        self._done += 1
 
 
 # ------------------------------------------------------------------------------ what there is

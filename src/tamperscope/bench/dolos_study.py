@@ -14,8 +14,9 @@ A study is a TOML file:
     generators = ["nearest"]             # trained on these
 
 Optional: ``split`` ("test"), ``jpeg_quality`` (90), ``limit`` (pictures of each set); and for each
-localizer ``preset`` (of the method; its first), ``faces`` (trained on; the home set), ``weights`` (a file in the folder of runs;
-``NAME.safetensors``), ``recipe`` and ``settings`` (how it is trained; not read when measuring).
+localizer ``preset`` (of the method; its first), ``faces`` (trained on; the home set), ``weights``
+(a file in the folder of runs; ``NAME.safetensors``), ``recipe`` and ``settings`` (how it is
+trained; not read when measuring).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -10,6 +10,12 @@ from tamperscope.errors import DataError
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]
+EARLIER = {
+    "threshold_rule": "decision",
+    "scoring_resolution": "resolution",
+    "empty_mask_rule": "empty_rule",
+}
+"""Rules by the names they have in records of earlier releases."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,13 +339,14 @@ def _real(record: Record, row: Row, faces: str) -> Mapping[str, Any] | None:
 
 def _preamble(record: Record) -> str:
     protocol = record["protocol"]
+    rules = {name: protocol.get(name) or protocol[old] for name, old in EARLIER.items()}
     counts = ", ".join(
         f"{name} {values['pictures']}" for name, values in record["dataset"]["sets"].items()
     )
     missing = record["numbers"].get("missing") or []
     lines = [
-        f"Protocol {protocol['name']}: {protocol['decision']}; {protocol['resolution']}. "
-        f"{protocol['empty_rule'].capitalize()}.",
+        f"Protocol {protocol['name']}: {rules['threshold_rule']}; {rules['scoring_resolution']}. "
+        f"{rules['empty_mask_rule']}.",
         f"Intervals: {protocol['confidence']:.0%} percentile bootstrap over pictures. "
         f"AP: {protocol['image_level']} (JPEG quality {protocol['recompression_quality']}); "
         "± is two standard deviations of the redraws.",

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,12 @@ from PIL import Image as PILImage
 from tamperscope.errors import ClusteringError, ImageError, ResultError
 from tamperscope.image import Image, read_image
 from tamperscope.localizer import Localizer
+from tamperscope.provenance import JSON
 from tamperscope.result import Localization
 
 
-class Prediction(NamedTuple):
-    """What a benchmark needs: score_map (h, w) rising with suspicion, mask bool (h, w), score."""
-
-    score_map: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    image_score: float
-
-
 class PredictionLike(Protocol):
-    """Anything with the three attributes of `Prediction`; a `Localization` is one."""
+    """What a benchmark needs: a map (h, w) rising with suspicion, a mask bool (h, w), a score."""
 
     @property
     def score_map(self) -> NDArray[np.float32]: ...
@@ -49,8 +42,8 @@ class Outcome:
     failure: str | None = None
 
 
-def predict(method: Method, source: Path | bytes) -> Outcome:
-    """Ask `method` for one picture; decoding is part of the time.
+def predict(method: Method, source: Path | bytes | Image) -> Outcome:
+    """Ask `method` for one picture; decoding is part of the time, except of an `Image`.
 
     A picture that is refused (ImageError, ClusteringError) is an outcome, not an exception. Raises
     ResultError when the answer is not a finite map and a bool mask of one size.
@@ -87,7 +80,28 @@ def settings_of(method: Method) -> dict[str, Any]:
     return dict(describe()) if callable(describe) else {}
 
 
-def _ask(method: Method, source: Path | bytes) -> PredictionLike:
+def describe_method(method: Method) -> dict[str, JSON]:
+    """Name, title, preset, kind of map and settings of a method."""
+    card = method.card if isinstance(method, Localizer) else None
+    title = card.title if card else getattr(method, "title", name_of(method))
+    settings = settings_of(method)
+    config = settings.get("config")
+    return {
+        "name": name_of(method),
+        "title": str(title),
+        "preset": config.get("preset") if isinstance(config, dict) else None,
+        "map_kind": card.map_kind.value if card else None,
+        "settings": settings,
+    }
+
+
+def weights_of(method: Method) -> dict[str, str]:
+    """Checkpoint -> sha256 as the method describes itself; empty for one without weights."""
+    weights = settings_of(method).get("weights")
+    return {str(k): str(v) for k, v in weights.items()} if isinstance(weights, dict) else {}
+
+
+def _ask(method: Method, source: Path | bytes | Image) -> PredictionLike:
     if isinstance(method, Localizer):
         return method.localize(source)
     return method(read_image(source))

@@ -25,7 +25,12 @@ KINDS = (
     "speed",
     "precision",
     "dolos-study",
+    "fakelocator-study",
+    "benchmark",
     "clustering",
+    "service",
+    "metrics-speed",
+    "face-parsing",
 )
 
 

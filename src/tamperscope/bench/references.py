@@ -9,17 +9,23 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
-from tamperscope.bench.predictor import Prediction
+from tamperscope.bench.protocols import Prediction
 from tamperscope.errors import unknown
 from tamperscope.image import Image
 from tamperscope.perturb import jpeg
 
 ELA_QUALITY = 90
 ELA_WINDOW = 9
+TEXTURE_WINDOW = 9
+SALIENCY_KERNEL = 5
+NOISE_WINDOW = 31
+NOISE_FLOOR = 0.1
+NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 OTSU_BINS = 256
 
 
@@ -75,8 +81,44 @@ def error_level_analysis(image: Image) -> Prediction:
     """
     again = jpeg(image.pixels, ELA_QUALITY)
     change = np.abs(image.pixels.astype(np.float32) - again).mean(axis=2)
-    level = uniform_filter(change, ELA_WINDOW, mode="nearest")
-    score = np.clip(level / max(float(level.max()), 1e-6), 0.0, 1.0)
+    return _decided(uniform_filter(change, ELA_WINDOW, mode="nearest"))
+
+
+def texture(image: Image) -> Prediction:
+    """The standard deviation of luma within 9 x 9 pixels: pasted objects are often busy."""
+    luma = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean = uniform_filter(luma, TEXTURE_WINDOW, mode="nearest")
+    square = uniform_filter(luma * luma, TEXTURE_WINDOW, mode="nearest")
+    return _decided(np.sqrt(np.maximum(square - mean * mean, 0)))
+
+
+def colour_saliency(image: Image) -> Prediction:
+    """Frequency-tuned saliency (Achanta et al., CVPR 2009): the distance in CIELAB between the
+    slightly blurred picture and its mean colour.
+    """
+    lab = cv2.cvtColor(image.pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    blurred = cv2.GaussianBlur(lab, (SALIENCY_KERNEL, SALIENCY_KERNEL), 0)
+    mean = lab.reshape(-1, 3).mean(axis=0, dtype=np.float64).astype(np.float32)
+    return _decided(np.sqrt(np.square(blurred - mean).sum(axis=2)))
+
+
+def noise_level(image: Image) -> Prediction:
+    """How far the noise within 31 x 31 pixels is from the picture's usual noise.
+
+    Noise: mean absolute response of luma to the difference of two Laplacians (Immerkaer, 1996).
+    Map: the distance of its logarithm from the median.
+    """
+    luma = cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    response = np.abs(cv2.filter2D(luma, -1, NOISE_MASK, borderType=cv2.BORDER_REFLECT_101))
+    sigma = np.sqrt(np.pi / 2) / 6 * uniform_filter(response, NOISE_WINDOW, mode="nearest")
+    level = np.log(sigma + NOISE_FLOOR)
+    return _decided(np.abs(level - np.median(level)))
+
+
+def _decided(level: NDArray[np.float32]) -> Prediction:
+    """Map: ``level`` over its maximum; mask: above Otsu's threshold; score: Otsu's separability."""
+    found = np.asarray(level, np.float32)
+    score = np.clip(found / max(float(found.max()), 1e-6), 0.0, 1.0)
     threshold, separability = otsu(score)
     return Prediction(score, score > threshold, separability)
 
@@ -111,6 +153,8 @@ def _from_centre(size: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np
     return y[:, None], x[None, :]
 
 
+_OTSU = "forged above Otsu's threshold; score: Otsu's separability"
+
 _ALL = (
     Reference(
         name="empty", title="Empty mask", rule="map 0, nothing forged, score 0", function=empty
@@ -139,6 +183,30 @@ _ALL = (
             "Otsu's separability"
         ),
         function=error_level_analysis,
+    ),
+    Reference(
+        name="texture",
+        title="Texture",
+        rule="map: standard deviation of luma over 9 x 9 pixels, divided by its maximum; " + _OTSU,
+        function=texture,
+    ),
+    Reference(
+        name="saliency",
+        title="Colour saliency",
+        rule=(
+            "map: distance in CIELAB of the picture, blurred by 5 x 5 pixels, from its mean "
+            "colour, divided by its maximum; " + _OTSU
+        ),
+        function=colour_saliency,
+    ),
+    Reference(
+        name="noise-level",
+        title="Noise level",
+        rule=(
+            "map: distance of the logarithm of the noise level (Immerkaer's mask, mean over 31 x "
+            "31 pixels, floor 0.1) from its median, divided by its maximum; " + _OTSU
+        ),
+        function=noise_level,
     ),
 )
 REFERENCES: MappingProxyType[str, Reference] = MappingProxyType({r.name: r for r in _ALL})

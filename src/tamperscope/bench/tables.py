@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tamperscope.bench.markdown import NOTHING, number, percent, seconds, table
 from tamperscope.bench.record import read_record
 from tamperscope.errors import DataError
 
 Record = Mapping[str, Any]
 Column = tuple[str, Callable[[Record], str]]
-_NOTHING = "n/a"
 
 
 def load_records(directory: Path, *, kind: str | None = None) -> list[dict[str, Any]]:
@@ -39,14 +39,14 @@ def markdown_table(records: Sequence[Record], *, intervals: bool = False) -> str
     columns: tuple[Column, ...] = (
         ("Method", _title),
         ("Set", _dataset),
-        ("F1", lambda r: _number(r["numbers"]["tampered"]["f1"], intervals)),
-        ("IoU", lambda r: _number(r["numbers"]["tampered"]["iou"], intervals)),
-        ("AUC", lambda r: _number(r["numbers"]["tampered"]["auc"], intervals)),
-        ("MCC", lambda r: _number(r["numbers"]["tampered"]["mcc"])),
+        ("F1", lambda r: number(r["numbers"]["tampered"]["f1"], intervals)),
+        ("IoU", lambda r: number(r["numbers"]["tampered"]["iou"], intervals)),
+        ("AUC", lambda r: number(r["numbers"]["tampered"]["auc"], intervals)),
+        ("MCC", lambda r: number(r["numbers"]["tampered"]["mcc"])),
         ("Authentic: pixels flagged", lambda r: _share(r["numbers"]["authentic"], "pixels")),
         ("pictures flagged", lambda r: _share(r["numbers"]["authentic"], "pictures")),
         ("Image AUC", _image_auc),
-        ("s / picture", lambda r: _seconds(r["numbers"]["seconds"]["median"])),
+        ("s / picture", lambda r: seconds(r["numbers"]["seconds"]["median"])),
     )
     return _table(sorted(chosen, key=_order), columns)
 
@@ -67,7 +67,7 @@ def markdown_content(records: Sequence[Record]) -> str:
     chosen = [r for r in records if r["kind"] == "content-overlap"]
 
     def column(name: str, *, percent: bool = False) -> Callable[[Record], str]:
-        return lambda r: (_percent if percent else _number)(r["numbers"][name])
+        return lambda r: (percent if percent else number)(r["numbers"][name])
 
     columns: tuple[Column, ...] = (
         ("Method", _title),
@@ -91,12 +91,8 @@ def markdown_speed(records: Sequence[Record]) -> str:
 
 
 def _table(records: Iterable[Record], columns: Sequence[Column]) -> str:
-    lines = [
-        "| " + " | ".join(name for name, _ in columns) + " |",
-        "|" + "|".join("---" if i < 2 else "---:" for i in range(len(columns))) + "|",
-    ]
-    lines += ["| " + " | ".join(cell(r) for _, cell in columns) + " |" for r in records]
-    return "\n".join(lines) + "\n"
+    lines = ([cell(record) for _, cell in columns] for record in records)
+    return table([name for name, _ in columns], lines, left=2)
 
 
 def _order(record: Record) -> tuple[str, float]:
@@ -115,35 +111,22 @@ def _dataset(record: Record) -> str:
     return f"{data['name']} ({data['forged']} + {data['authentic']})"
 
 
-def _number(interval: Mapping[str, Any] | None, with_interval: bool = False) -> str:
-    if interval is None:
-        return _NOTHING
-    mean = _short(interval["mean"])
-    if not with_interval:
-        return mean
-    return f"{mean} [{_short(interval['low'])}, {_short(interval['high'])}]"
-
-
-def _percent(interval: Mapping[str, Any] | None) -> str:
-    return _NOTHING if interval is None else f"{100 * interval['mean']:.1f} %"
-
-
 def _share(authentic: Mapping[str, Any], what: str) -> str:
-    return _percent(authentic[f"flagged_{what}"])
+    return percent(authentic[f"flagged_{what}"])
 
 
 def _image_auc(record: Record) -> str:
     both = record["numbers"]["image_auc"]
     if both["original"] is None:
-        return _NOTHING
-    return f"{_number(both['original'])} / {_number(both['recompressed'])}"
+        return NOTHING
+    return f"{number(both['original'])} / {number(both['recompressed'])}"
 
 
 def _kind(record: Record, kind: str) -> str:
     numbers = record["numbers"]["by_kind"].get(kind)
     if numbers is None:
-        return _NOTHING
-    return " / ".join(_number(numbers[name]) for name in ("f1", "iou", "auc"))
+        return NOTHING
+    return " / ".join(number(numbers[name]) for name in ("f1", "iou", "auc"))
 
 
 def _machine(record: Record) -> str:
@@ -152,13 +135,5 @@ def _machine(record: Record) -> str:
 
 
 def _speed(record: Record, size: str) -> str:
-    seconds = record["numbers"]["seconds"].get(size)
-    return _NOTHING if seconds is None else _seconds(seconds["median"])
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.3f}".replace("0.", ".", 1)
+    found = record["numbers"]["seconds"].get(size)
+    return NOTHING if found is None else seconds(found["median"])

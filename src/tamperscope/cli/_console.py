@@ -5,8 +5,9 @@ import os
 import sys
 import tomllib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
@@ -87,10 +88,32 @@ def progress_bar(console: "Console") -> Iterator["Progress"]:
         yield bar
 
 
+@contextmanager
+def counted(console: "Console", *, longest: int = 32) -> Iterator[Callable[[int, int, str], None]]:
+    """A progress bar told by (number done, number in all, what is being done)."""
+    with progress_bar(console) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int, name: str) -> None:
+            bar.update(task, completed=done, total=total, description=shorten(name, longest))
+
+        yield show
+
+
 def shorten(name: str, longest: int = 32) -> str:
     """A name for a progress bar."""
     text = printable(name)
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def study_remarks(record: dict[str, Any], output: Path) -> list[str]:
+    """What a study says on standard error: files written, localizers left out, why no pictures."""
+    lines = [f"written to {output}: {', '.join(record['files'])}"]
+    if missing := record["numbers"]["missing"]:
+        lines.append(f"left out, for want of weights: {', '.join(missing)}")
+    if record["hint"]:
+        lines.append(record["hint"])
+    return lines
 
 
 def debugging() -> bool:

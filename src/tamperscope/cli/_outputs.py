@@ -22,10 +22,12 @@ KINDS = {
     "mask": ".mask.png",
     "heatmap": ".heatmap.png",
     "overlay": ".overlay.png",
+    "fakeness": ".fakeness.png",
     "scores": ".npz",
     "report": ".html",
 }
-"""Output -> what follows the stem. The record, ``<stem>.json``, is written last."""
+"""Output -> what follows the stem; not every result has all. The record, ``<stem>.json``, is
+written last."""
 
 RESULT_FORMAT = "tamperscope localization"
 """What a record calls itself: `Localization.to_record`, named here to start without numpy."""
@@ -166,16 +168,22 @@ def write_outputs(
 ) -> dict[str, Any]:
     """Write every file of one result, the record last: a record promises that all is there."""
     from tamperscope.report import overlay as draw
-    from tamperscope.result import write_atomic
+    from tamperscope.report.shown import grey_levels, shown_map
+    from tamperscope.result import MapKind, write_atomic
 
     _withdraw(folder, stem)
     result.save(folder, stem)
     result.save_mask(folder / (stem + KINDS["mask"]))
-    heat = draw.encode_png(draw.heatmap(result.score_map))
-    write_atomic(folder / (stem + KINDS["heatmap"]), heat)
-    over = draw.encode_png(draw.overlay(image.pixels, result.score_map, result.mask))
-    write_atomic(folder / (stem + KINDS["overlay"]), over)
-    outputs = {kind: stem + KINDS[kind] for kind in ("mask", "heatmap", "overlay", "scores")}
+    shown = shown_map(result)
+    drawn = {
+        "heatmap": draw.heatmap(shown),
+        "overlay": draw.overlay(image.pixels, shown, result.mask),
+    }
+    if result.map_kind is MapKind.FAKENESS:
+        drawn["fakeness"] = grey_levels(result)
+    for kind, picture in drawn.items():
+        write_atomic(folder / (stem + KINDS[kind]), draw.encode_png(picture))
+    outputs = {kind: stem + KINDS[kind] for kind in ("mask", *drawn, "scores")}
     record = make_record(result, source=source, run_digest=run_digest, outputs=outputs)
     if report:
         write_report(folder, stem, image, result, card, record)
@@ -184,11 +192,12 @@ def write_outputs(
 
 
 def _withdraw(folder: Path, stem: str) -> None:
-    """Take back the promise of an older record, and the page that would go stale beside it."""
+    """Take back the promise of an older record, and what would go stale beside it."""
     older = read_record(folder / f"{stem}.json")
     (folder / f"{stem}.json").unlink(missing_ok=True)
-    if older and "report" in older["outputs"]:
-        (folder / (stem + KINDS["report"])).unlink(missing_ok=True)
+    for kind in ("report", "fakeness"):
+        if older and kind in older["outputs"]:
+            (folder / (stem + KINDS[kind])).unlink(missing_ok=True)
 
 
 def make_record(

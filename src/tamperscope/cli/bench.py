@@ -6,105 +6,41 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tamperscope.cli import _console
+from tamperscope.cli import _bench_content, _bench_fakelocator, _bench_run, _console
 
 
-class _SetUnlessNamed(TyperGroup):
-    """``bench casia1 DIR`` is short for ``bench set casia1 DIR``."""
+class _RunUnlessNamed(TyperGroup):
+    """``bench focal --data ...`` is short for ``bench run``, and ``bench --compare A B`` for
+    ``bench compare A B``.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in (*self.commands, *ctx.help_option_names):
-            args = ["set", *args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, _with_command(args, [*self.commands], ctx.help_option_names))
+
+
+def _with_command(args: list[str], commands: list[str], helps: list[str]) -> list[str]:
+    if not args or args[0] in (*commands, *helps):
+        return args
+    if "--compare" in args:
+        return ["compare", *(word for word in args if word != "--compare")]
+    return ["run", *args]
 
 
 app = typer.Typer(
-    cls=_SetUnlessNamed,
-    help="Measure methods on pictures with known masks: tamperscope bench casia1 DIR is short for "
-    "tamperscope bench set casia1 DIR.",
+    cls=_RunUnlessNamed,
+    help="Measure methods on pictures with known masks: tamperscope bench focal --data "
+    "casia1=DIR is short for tamperscope bench run, tamperscope bench --compare A B for "
+    "tamperscope bench compare.",
     no_args_is_help=True,
 )
 
 
-@app.command("set")
-def bench(
-    dataset: Annotated[
-        str,
-        typer.Argument(help="The set's reader, such as casia1 or imd2020.", show_default=False),
-    ],
-    root: Annotated[Path, typer.Argument(help="The folder that holds it.", show_default=False)],
-    method: Annotated[
-        str, typer.Option("--method", "-m", help="A method, or the name of a reference.")
-    ] = "focal",
-    preset: Annotated[
-        str | None, typer.Option("--preset", help="Preset of the method.", show_default=False)
-    ] = None,
-    weights: Annotated[
-        str | None, typer.Option("--weights", help="Name or file.", show_default=False)
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            help="At most so many forged and so many authentic pictures, evenly spaced.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="A .json file for the record, or a folder for it.",
-            show_default=False,
-        ),
-    ] = None,
-    rows: Annotated[
-        bool, typer.Option("--rows", help="Keep each picture's numbers in the record.")
-    ] = False,
-    references: Annotated[
-        bool, typer.Option("--references", help="Also measure every reference method.")
-    ] = False,
-    stems: Annotated[
-        Path | None,
-        typer.Option(
-            "--stems", help="Text file of ids, one a line: only these.", show_default=False
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the record as JSON instead of a table.")
-    ] = False,
-) -> None:
-    """Measure a method on a set of pictures with known masks.
+app.command("run")(_bench_run.run)
+app.command("compare")(_bench_run.compare)
+app.command("explain")(_bench_run.explain)
 
-    The record says what was measured how: protocol, set, weights, version, machine.
-    """
-    from tamperscope.bench.run import main_bench
 
-    with _console.progress_bar(_console.stderr()) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=_console.shorten(name))
-
-        record = main_bench(
-            dataset,
-            root,
-            method=method,
-            preset=preset,
-            weights=weights,
-            limit=limit,
-            output=output,
-            rows=rows,
-            references=references,
-            stems=stems,
-            progress=show,
-        )
-    if as_json:
-        _console.print_json(record)
-    else:
-        print(_table(record))
+app.command("content")(_bench_content.content)
 
 
 @app.command("dolos")
@@ -181,12 +117,7 @@ def dolos(
     from tamperscope.bench.dolos import main_dolos
 
     console = _console.stderr()
-    with _console.progress_bar(console) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(done: int, total: int, name: str) -> None:
-            bar.update(task, completed=done, total=total, description=_console.shorten(name))
-
+    with _console.counted(console) as show:
         record = main_dolos(
             data,
             study=study,
@@ -203,22 +134,8 @@ def dolos(
         _console.print_json(record)
         return
     print((output / "dolos.md").read_text(encoding="utf-8"))
-    for line in _remarks(record, output):
+    for line in _console.study_remarks(record, output):
         console.print(line, markup=False)
 
 
-def _remarks(record: dict[str, Any], output: Path) -> list[str]:
-    lines = [f"written to {output}: {', '.join(record['files'])}"]
-    if missing := record["numbers"]["missing"]:
-        lines.append(f"left out, for want of weights: {', '.join(missing)}")
-    if record["hint"]:
-        lines.append(record["hint"])
-    return lines
-
-
-def _table(record: dict[str, Any]) -> str:
-    from tamperscope.bench.tables import markdown_content, markdown_table
-
-    records = [record, *record.get("references", [])]
-    content = record["kind"] == "content-overlap"
-    return markdown_content(records) if content else markdown_table(records, intervals=True)
+app.command("fakelocator")(_bench_fakelocator.fakelocator)

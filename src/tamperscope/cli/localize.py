@@ -89,7 +89,8 @@ def localize(
     """Find the manipulated region of pictures.
 
     For each picture, DIR gets NAME.mask.png (white = suspicious), NAME.heatmap.png,
-    NAME.overlay.png, NAME.npz (scores), NAME.json (record) and, with --report, NAME.html.
+    NAME.overlay.png, NAME.npz (scores), NAME.json (record) and, with --report, NAME.html;
+    from a method that estimates fakeness also NAME.fakeness.png, its map in grey levels.
     Pictures of the same name from different folders get names of their own. A picture that cannot
     be read is one line on standard error, and the rest goes on.
     """

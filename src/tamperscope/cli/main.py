@@ -7,7 +7,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tamperscope.cli import _console, bench, data, localize, methods, train, weights
+from tamperscope.cli import (
+    _console,
+    bench,
+    data,
+    localize,
+    methods,
+    serve,
+    single_sample,
+    train,
+    weights,
+)
 
 EPILOG = (
     "Exit codes: 0 all fine, 1 something failed, 2 wrong usage or nothing to do, 130 stopped by "
@@ -78,6 +88,8 @@ def _root(
 
 
 app.command("localize", epilog=localize.EPILOG)(localize.localize)
+app.command("serve", epilog=serve.EPILOG)(serve.serve)
+app.command("single-sample", epilog=single_sample.EPILOG)(single_sample.single_sample)
 app.command("methods")(methods.methods)
 app.add_typer(weights.app, name="weights")
 app.add_typer(data.app, name="data")

@@ -128,8 +128,7 @@ def test_calibration_of_the_card(tmp_path: Path) -> None:
 def test_a_card_that_ranks_by_the_highest_cells(tmp_path: Path) -> None:
     decision = {"image_scale": 20.0, "image_bias": -9.0, "image_top": 0.01, "threshold": 0.25}
     path = save_random(tmp_path / "a.safetensors", "dolos-patches", decision=decision)
-    localizer, published = load(path), catalog.load("dolos-patches", preset="as-published",
-                                                    weights=path)  # fmt: skip
+    localizer, published = load(path), load(path, preset="as-published")
     scores, raw = localizer.raw(read_image(photo()))
     highest = np.sort(scores, axis=None)[-round(0.01 * scores.size) :]
     assert raw == pytest.approx(highest.mean())

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from tamperscope.bench.protocols.reduce import Interval, Reducer, Settings, mean
-from tamperscope.errors import ConfigError, DataError
+from tamperscope.bench.evaluation import Evaluation
+from tamperscope.bench.protocols.reduce import Interval, Reducer, mean
+from tamperscope.errors import DataError
 from tamperscope.provenance import JSON
 
 Row = Mapping[str, float]
@@ -72,23 +73,13 @@ Measure = Callable[[Prediction, NDArray[np.bool_] | None], dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class Protocol(Evaluation):
     """A named way of turning predictions into numbers. Numbers of two protocols do not compare.
 
     The sentences say what is done; ``describe`` prints every one. Results hold for the numbers
     named in ``numbers`` and no others.
-
-    Attributes:
-        max_aspect_change: largest relative difference in height / width between a prediction and
-            its ground truth that is still resized; more is taken for a wrong pair.
-        recompression_quality: JPEG quality (1-100) of the copies for a second image-level number.
-        bootstrap_samples, confidence, seed: percentile bootstrap over pictures.
-
-    Raises:
-        ConfigError: values out of range.
     """
 
-    name: str
     title: str
     source: str
     mask_polarity: str
@@ -109,23 +100,6 @@ class Protocol:
         "a picture the method refuses counts as an empty mask with a constant map and image score "
         "0, and is listed"
     )
-    max_aspect_change: float = 0.05
-    recompression_quality: int = 90
-    bootstrap_samples: int = 2000
-    confidence: float = 0.95
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_aspect_change < 0:
-            raise ConfigError(f"max_aspect_change is {self.max_aspect_change}: give 0 or more")
-        if not 1 <= self.recompression_quality <= 100:
-            raise ConfigError(
-                f"recompression_quality is {self.recompression_quality}: give 1 to 100"
-            )
-        if self.bootstrap_samples < 1:
-            raise ConfigError(f"bootstrap_samples is {self.bootstrap_samples}: give 1 or more")
-        if not 0 < self.confidence < 1:
-            raise ConfigError(f"confidence is {self.confidence}: give a share between 0 and 1")
 
     def score(self, prediction: Prediction, truth: NDArray[np.bool_] | None) -> dict[str, float]:
         """One picture's numbers.
@@ -153,11 +127,8 @@ class Protocol:
             For each number {"mean", "low", "high", "count"}: the value, its bootstrap interval and
             the pictures it rests on; None where no picture has it.
         """
-        settings = Settings(
-            samples=self.bootstrap_samples, confidence=self.confidence, seed=self.seed
-        )
         return {
-            number.name: number.reduce(select(rows, number.over), number.name, settings)
+            number.name: number.reduce(select(rows, number.over), number.name, self)
             for number in self.numbers
         }
 
@@ -165,10 +136,6 @@ class Protocol:
         """Every field, for a record; the function is left out."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "measure"}
         return plain | {"numbers": [number.describe() for number in self.numbers]}
-
-    def to_dict(self) -> dict[str, JSON]:
-        """The same as ``describe``."""
-        return self.describe()
 
 
 def select(rows: Sequence[Row], over: Over) -> list[Row]:

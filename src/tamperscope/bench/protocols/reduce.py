@@ -2,60 +2,38 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamperscope.metrics import aggregate, bootstrap, dolos
-
-Interval = dict[str, float]
-"""{"mean", "low", "high", "count"}."""
+from tamperscope.bench.evaluation import (
+    Evaluation,
+    Interval,
+    mean_interval,
+    plain,
+    ranking_interval,
+)
+from tamperscope.metrics import bootstrap, dolos
 
 Rows = Sequence[Mapping[str, float]]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Of the percentile bootstrap: draws, confidence in (0, 1), seed."""
-
-    samples: int
-    confidence: float
-    seed: int
+Reducer = Callable[[Rows, str, Evaluation], Interval | None]
+"""(rows, name of the number, evaluation) -> the set's number; None where no picture has it."""
 
 
-Reducer = Callable[[Rows, str, Settings], Interval | None]
-"""(rows, name of the number, settings) -> the set's number; None where no picture has it."""
-
-
-def mean(rows: Rows, name: str, settings: Settings) -> Interval | None:
+def mean(rows: Rows, name: str, evaluation: Evaluation) -> Interval | None:
     """Mean over the pictures that have the number; NaN is left out."""
     values = [row[name] for row in rows if not math.isnan(row.get(name, math.nan))]
-    if not values:
-        return None
-    found = aggregate.mean_interval(
-        values, level=settings.confidence, resamples=settings.samples, seed=settings.seed
-    )
-    return _plain(found)
+    return mean_interval(values, evaluation)
 
 
 def ranking(statistic: bootstrap.Statistic, column: str = "image_score") -> Reducer:
     """A number of the image scores of both classes; none where one is missing."""
 
-    def reduce(rows: Rows, name: str, settings: Settings) -> Interval | None:
+    def reduce(rows: Rows, name: str, evaluation: Evaluation) -> Interval | None:
         tampered = [row[column] for row in rows if row["tampered"]]
         authentic = [row[column] for row in rows if not row["tampered"]]
-        if not tampered or not authentic:
-            return None
-        found = bootstrap.tally_interval(
-            tampered,
-            authentic,
-            statistic,
-            level=settings.confidence,
-            resamples=settings.samples,
-            seed=settings.seed,
-        )
-        return _plain(found)
+        return ranking_interval(tampered, authentic, statistic, evaluation)
 
     return reduce
 
@@ -68,7 +46,7 @@ def of_means(*columns: str, number: Means, both: bool = True) -> Reducer:
     """A number made of the class means of ``columns``, and of ``share``, the share of all pictures
     that is in the class; with ``both`` none where a class is missing."""
 
-    def reduce(rows: Rows, name: str, settings: Settings) -> Interval | None:
+    def reduce(rows: Rows, name: str, evaluation: Evaluation) -> Interval | None:
         parts = [[row for row in rows if bool(row["tampered"]) == wanted] for wanted in (1, 0)]
         if not rows or (both and not all(parts)):
             return None
@@ -93,16 +71,16 @@ def of_means(*columns: str, number: Means, both: bool = True) -> Reducer:
             tables[0],
             tables[1],
             statistic,
-            level=settings.confidence,
-            resamples=settings.samples,
-            seed=settings.seed,
+            level=evaluation.confidence,
+            resamples=evaluation.bootstrap_samples,
+            seed=evaluation.seed,
         )
-        return _plain(found)
+        return plain(found)
 
     return reduce
 
 
-def balanced_redraws(rows: Rows, name: str, settings: Settings) -> Interval | None:
+def balanced_redraws(rows: Rows, name: str, evaluation: Evaluation) -> Interval | None:
     """DOLOS's average precision: mean of 5 balanced redraws, low and high two deviations away.
 
     The order of the rows decides what is drawn: keep them sorted by name.
@@ -118,7 +96,3 @@ def balanced_redraws(rows: Rows, name: str, settings: Settings) -> Interval | No
         "high": found.mean + 2 * found.std,
         "count": 2 * found.count,
     }
-
-
-def _plain(found: aggregate.Summary) -> Interval:
-    return {"mean": found.mean, "low": found.low, "high": found.high, "count": found.count}

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tamperscope.bench import OURS
-from tamperscope.bench.intervals import auc_interval, mean_interval
+from tamperscope.bench.evaluation import auc_interval, mean_interval
 
 
 def test_mean_and_its_interval_agree_with_the_normal_one_for_many_pictures() -> None:

@@ -1,0 +1,105 @@
+"""``tamperscope bench fakelocator``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tamperscope.cli import _console
+
+
+def fakelocator(
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            help="A set of pairs, as made by: tamperscope data build fakelocator.",
+            show_default=False,
+        ),
+    ],
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            "--study",
+            help="Study file (TOML): trained localizers and what to test them on. Without one, the "
+            "shipped weights on every generator of the set.",
+            show_default=False,
+        ),
+    ] = None,
+    unseen: Annotated[
+        Path | None,
+        typer.Option(
+            "--stylegan",
+            metavar="DIR",
+            help="Folder with fake/ and real/: faces of a generator no localizer was trained on, "
+            "and portraits. Both are recompressed alike.",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weights",
+            metavar="NAME=FILE",
+            help="Weights of a localizer of the study; without a study NAME is yours to choose. "
+            "May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="The folder of the study's weights.")] = Path(
+        "runs/fakelocator"
+    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for record, tables, pictures, and for what is measured on the way: the "
+            "same command goes on from there.",
+        ),
+    ] = Path("fakelocator-study"),
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=1,
+            help="At most so many pictures of each set, evenly spaced.",
+            show_default=False,
+        ),
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Leave out localizers whose weights are not there.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the record as JSON instead of the tables.")
+    ] = False,
+) -> None:
+    """Measure FakeLocator across generators, face regions and perturbations.
+
+    Writes a record, tables and pictures: similarity of fakeness maps, detection, single-sample
+    clustering, robustness. What was measured before, with the same weights on the same pictures, is
+    not measured again.
+    """
+    from tamperscope.bench.fakelocator import TABLES, main_fakelocator
+
+    console = _console.stderr()
+    with _console.counted(console) as show:
+        record = main_fakelocator(
+            data,
+            study=study,
+            unseen=unseen,
+            weights=weights or (),
+            runs=runs,
+            output=output,
+            limit=limit,
+            partial=partial,
+            device=device,
+            progress=show,
+        )
+    if as_json:
+        _console.print_json(record)
+        return
+    print((output / TABLES).read_text(encoding="utf-8"))
+    for line in _console.study_remarks(record, output):
+        console.print(line, markup=False)

@@ -1,0 +1,229 @@
+"""``tamperscope bench`` on methods and sets: measuring, comparing, explaining."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tamperscope.cli import _console
+from tamperscope.report.plain import printable
+
+
+def run(
+    methods: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="METHOD...",
+            help="Methods, NAME or NAME:PRESET; `tamperscope methods` lists them.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            "--data",
+            metavar="NAME=ROOT",
+            help="A set: the name of its reader and its folder; may be repeated.",
+            show_default=False,
+        ),
+    ],
+    protocol: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="How numbers are made; may be repeated, or all. One pass serves every protocol.  "
+            "[default: ours]",
+            show_default=False,
+        ),
+    ] = None,
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--perturb",
+            metavar="SPEC",
+            help="Also measure perturbed pictures: jpeg:70, resize:0.5+jpeg:80, grid, small-grid; "
+            "may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder for record, tables, plots and page, and for what is measured on the way: "
+            "the same command goes on from there.",
+        ),
+    ] = Path("benchmark"),
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--weights",
+            metavar="METHOD=FILE",
+            help="Weights of a method; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=1,
+            help="At most so many forged and so many authentic pictures of each set, evenly "
+            "spaced.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the perturbations.")] = 0,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")] = "auto",
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Threads that read, perturb and score; 0 takes what the machine has.",
+        ),
+    ] = 0,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            metavar="DIR",
+            help="Where answers are kept, to be shared between runs.  [default: DIR/cache]",
+            show_default=False,
+        ),
+    ] = None,
+    no_maps: Annotated[
+        bool,
+        typer.Option(
+            "--no-maps",
+            help="Keep numbers only: less disk, but another protocol means another run.",
+        ),
+    ] = False,
+    no_references: Annotated[
+        bool, typer.Option("--no-references", help="Leave the reference rows out.")
+    ] = False,
+    pictures: Annotated[
+        int,
+        typer.Option("--pictures", min=0, help="Pictures in each group of the page; 0 for none."),
+    ] = 3,
+    no_plots: Annotated[
+        bool, typer.Option("--no-plots", help="Draw no heat tables and curves.")
+    ] = False,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Keep each picture's numbers in the record.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the record as JSON instead of the tables.")
+    ] = False,
+) -> None:
+    """Measure methods on sets by named protocols, with a reference row for every easy way out.
+
+    DIR gets benchmark.json (record), benchmark.csv, benchmark.md, benchmark.html (tables, best,
+    worst and most surprising pictures, in one file) and plots. What was measured before, with the
+    same weights on the same pictures, is not measured again. A picture that cannot be read is one
+    line on standard error, and the rest goes on.
+    """
+    from tamperscope.bench.command import Options, main_benchmark
+
+    console = _console.stderr()
+    with _console.counted(console, longest=48) as show:
+        record = main_benchmark(
+            methods,
+            data,
+            output,
+            protocols=protocol or (),
+            perturb=perturb or (),
+            weights=weights or (),
+            options=Options(
+                device=device,
+                precision=precision,
+                references=not no_references,
+                limit=limit,
+                seed=seed,
+                workers=workers,
+                rows=rows,
+                cache=cache,
+                keep_maps=not no_maps,
+                pictures=pictures,
+                plots=not no_plots,
+            ),
+            progress=show,
+            note=lambda line: console.print(printable(line), markup=False),
+        )
+    if as_json:
+        _console.print_json(record)
+    else:
+        print((output / "benchmark.md").read_text(encoding="utf-8"))
+    for line in _written(record, output):
+        console.print(line, markup=False)
+
+
+def compare(
+    before: Annotated[Path, typer.Argument(help="A record (JSON).", show_default=False)],
+    after: Annotated[
+        Path, typer.Argument(help="A later record of the same benchmark.", show_default=False)
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print every change as JSON instead of a table.")
+    ] = False,
+) -> None:
+    """Look for what has become worse: exit code 1 when a number left its interval the wrong way.
+
+    Numbers are compared where both records have them, of the same method on the same pictures by
+    the same protocol; the interval is the first record's.
+    """
+    from tamperscope.bench.compare import compare_files, markdown_comparison
+
+    found = compare_files(before, after)
+    if as_json:
+        _console.print_json(found.to_dict())
+    else:
+        print(markdown_comparison(found), end="")
+    for line in found.remarks:
+        _console.stderr().print(printable(line), markup=False)
+    if found.regressions:
+        raise typer.Exit(_console.SOME_FAILED)
+
+
+def explain(
+    record: Annotated[
+        Path, typer.Argument(help="A record made by `tamperscope bench`.", show_default=False)
+    ],
+    method: Annotated[
+        str | None,
+        typer.Option("--method", "-m", help="Only this one of its rows.", show_default=False),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show how one result moves across the protocols of a record, and why."""
+    from tamperscope.bench.explained import explain_record
+    from tamperscope.bench.record import read_record
+
+    found = list(explain_record(read_record(record), method=method))
+    if as_json:
+        keys = ("method", "dataset", "explanation")
+        lines = [(name, data, made.to_dict()) for name, data, made in found]
+        _console.print_json([dict(zip(keys, line, strict=True)) for line in lines])
+        return
+    for name, data, made in found:
+        print(printable(f"{name} on {data}") + f"\n\n{made.to_markdown()}")
+
+
+def _written(record: dict[str, Any], output: Path) -> list[str]:
+    left = sum(len(about["excluded"]) for about in record["dataset"].values())
+    refused = sum(len(cell["failures"]) for cell in record["numbers"]["cells"])
+    shown = [name for name in record["files"] if not name.endswith(".png")]
+    lines = [f"written to {output}: {', '.join(shown)}"]
+    if left:
+        lines.append(f"left out of every row: {left} pictures, named above and in the record")
+    if refused:
+        lines.append(f"refused by a method: {refused} answers, counted as empty masks")
+    if record["hint"]:
+        lines.append(record["hint"])
+    return lines

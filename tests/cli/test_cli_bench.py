@@ -1,0 +1,191 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from bench.plans import Red, make_set
+from tamperscope import catalog
+from tamperscope.bench.protocols import PROTOCOLS
+
+Cli = Callable[..., Result]
+QUICK = ("--no-plots", "--pictures", "1", "--no-references")
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch, here: Path) -> list[dict[str, Any]]:
+    """Options of every method that was loaded; a set lies at ``set``."""
+    asked: list[dict[str, Any]] = []
+
+    def load(name: str, **options: Any) -> Red:
+        asked.append({"name": name, **options})
+        return Red(level=60 if options.get("preset") is None else 20)
+
+    monkeypatch.setattr(catalog, "load", load)
+    make_set(here / "set")
+    (here / "set" / "images" / "f2.png").write_bytes(b"nothing")
+    for path in sorted((here / "set" / "images").glob("a*.png")):
+        path.rename(here / "set" / path.name)
+    (here / "set" / "authentic").mkdir()
+    for path in sorted((here / "set").glob("a*.png")):
+        path.rename(here / "set" / "authentic" / path.name)
+    return asked
+
+
+@pytest.mark.usefixtures("loaded")
+def test_methods_on_a_set(cli: Cli, here: Path) -> None:
+    result = cli("bench", "focal", "--data", "folder=set", "-o", "out", "--pictures", "1")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("# Benchmark\n")
+    assert result.stdout.count("| Reference: ") == 2 * 8 - 8
+    assert "folder: images/f2: left out: " in result.stderr
+    lines = result.stderr.splitlines()
+    assert "written to out: benchmark.json, benchmark.csv, benchmark.md, benchmark.html" in lines
+    assert "left out of every row: 1 pictures, named above and in the record" in lines
+    record = json.loads((here / "out" / "benchmark.json").read_text(encoding="utf-8"))
+    assert record["dataset"]["folder"]["excluded"][0]["id"] == "images/f2"
+    assert (here / "out" / "cache" / "maps").is_dir()
+
+
+def test_presets_weights_protocols_and_perturbations(
+    cli: Cli, loaded: list[dict[str, Any]], here: Path
+) -> None:
+    words = ["bench", "focal", "focal:as-released", "--data=folder=set", "--protocol", "all"]
+    words += ["--perturb", "jpeg:070", "--perturb", "crop:0.9", "--weights", "focal=w.pt"]
+    result = cli(*words, *QUICK, "--limit", "2", "--json", "--device", "cpu", "--rows")
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert [m["name"] for m in record["method"]["rows"]] == ["focal", "focal:as-released"]
+    assert list(record["protocol"]) == list(PROTOCOLS)
+    names = [c["name"] for c in record["numbers"]["conditions"]]
+    assert names == ["none", "jpeg:70", "crop:0.9"]
+    assert [(a["name"], a["preset"], a["weights"]) for a in loaded] == [
+        ("focal", None, "w.pt"),
+        ("focal", "as-released", None),
+    ]
+    assert {a["device"] for a in loaded} == {"cpu"}
+    assert {row["id"] for row in record["rows"]} <= {"images/f1", "images/f3"} | {
+        f"authentic/a{n}" for n in range(4, 7)
+    }
+    assert (here / "benchmark" / "benchmark.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["focal", "--data", "folder"], 2, "--data 'folder': give NAME=ROOT, such as casia1="),
+        (["focal", "--data", "nosuch=."], 2, "unknown dataset 'nosuch'"),
+        (["focal", "--data", "folder=nowhere"], 1, "no such folder: nowhere"),
+        (["fcal", "--data", "folder=set"], 2, "unknown method 'fcal'; did you mean 'focal'"),
+        (
+            ["focal", "--data", "folder=set", "--protocol", "our"],
+            2,
+            "unknown protocol 'our'; did you mean 'ours'",
+        ),
+        (
+            ["focal", "--data", "folder=set", "--perturb", "jepg:70"],
+            2,
+            "unknown perturbation 'jepg'; did you mean 'jpeg'",
+        ),
+        (["focal", "--data", "folder=set", "--perturb", "jpeg:700"], 2, "give 1 to 100"),
+        (
+            ["focal", "--data", "folder=set", "--weights", "w.pt"],
+            2,
+            "--weights 'w.pt': give METHOD=FILE",
+        ),
+        (
+            ["focal", "--data", "folder=set", "--weights", "fcal=w.pt"],
+            2,
+            "unknown method of --weights 'fcal'; did you mean 'focal'",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("loaded")
+def test_wrong_words_are_one_line(cli: Cli, words: list[str], code: int, message: str) -> None:
+    result = cli("bench", *words)
+    assert result.exit_code == code
+    (line,) = result.stderr.splitlines()
+    assert message in line
+
+
+@pytest.mark.usefixtures("loaded")
+def test_two_sets_of_one_reader_are_told_apart_by_their_folders(cli: Cli, here: Path) -> None:
+    make_set(here / "more", forged=2, authentic=0)
+    words = ("bench", "focal", "--data", "folder=set", "--data", "folder=more", *QUICK, "--json")
+    record = json.loads(cli(*words).stdout)
+    assert list(record["dataset"]) == ["folder", "folder (more)"]
+    assert "already given" in cli(*words, "--data", "folder=more").stderr
+
+
+@pytest.mark.usefixtures("loaded")
+def test_comparing_gives_the_exit_code(cli: Cli, here: Path) -> None:
+    assert cli("bench", "focal", "--data", "folder=set", *QUICK, "-o", "a").exit_code == 0
+    good = here / "a" / "benchmark.json"
+    record = json.loads(good.read_text(encoding="utf-8"))
+    record["numbers"]["cells"][0]["numbers"]["f1"]["mean"] = -1
+    bad = here / "b.json"
+    bad.write_text(json.dumps(record), encoding="utf-8")
+    assert cli("bench", "--compare", good, good).exit_code == 0
+    for words in (["--compare", good, bad], ["compare", good, bad]):
+        result = cli("bench", *words)
+        assert result.exit_code == 1
+        assert "1 worse, 0 better" in result.stdout
+    found = json.loads(cli("bench", "compare", good, bad, "--json").stdout)
+    assert found["regressions"] == 1
+    missing = cli("bench", "--compare", good, "none.json")
+    assert missing.exit_code == 1
+    assert "none.json is not a readable record" in missing.stderr
+
+
+@pytest.mark.usefixtures("loaded")
+def test_explaining_a_record(cli: Cli) -> None:
+    made = cli("bench", "focal", "--data", "folder=set", *QUICK, "--protocol", "all", "-o", "a")
+    assert made.exit_code == 0, made.output
+    result = cli("bench", "explain", "a/benchmark.json")
+    assert result.exit_code == 0, result.output
+    assert "Red is forged on folder" in result.stdout
+    assert "| focal | macro-F1 (grid) |" in result.stdout
+    found = json.loads(cli("bench", "explain", "a/benchmark.json", "--json").stdout)
+    assert found[0]["dataset"] == "folder"
+    assert cli("bench", "explain", "a/benchmark.json", "-m", "fcal").exit_code == 2
+
+
+def test_a_method_alone_is_told_what_is_missing(cli: Cli) -> None:
+    result = cli("bench", "focal")
+    assert result.exit_code == 2
+    assert "--data" in result.stderr
+
+
+def test_content_passes_everything_on(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tamperscope.bench import content
+
+    seen: dict[str, Any] = {}
+
+    def main_content(
+        methods: list[str], root: Path, output: Path, **options: Any
+    ) -> list[dict[str, object]]:
+        seen.update(options, methods=methods, root=root, output=output)
+        options["progress"](0, 1, "a")
+        return [{"kind": "content-overlap"}]
+
+    monkeypatch.setattr(content, "main_content", main_content)
+    words = ("bench", "content", "focal", "--data", "set", "--limit", "3", "-o", "r")
+    result = cli(*words, "--held-back", "0.1", "--no-references", "--json")
+    assert json.loads(result.stdout) == [{"kind": "content-overlap"}]
+    assert (seen["methods"], seen["root"], seen["output"]) == (["focal"], Path("set"), Path("r"))
+    assert (seen["limit"], seen["share"], seen["references"]) == (3, 0.1, False)
+
+
+def test_content_of_photographs(cli: Cli, here: Path) -> None:
+    made = make_set(here / "set", forged=2, authentic=0)
+    assert len(made.samples) == 2
+    result = cli("bench", "content", "full", "--data", "set", "--no-references", "-o", "out")
+    assert result.exit_code == 0, result.output
+    assert "| Full mask | 2 |" in result.stdout
+    assert (here / "out" / "objects-full.json").is_file()
+    gone = cli("bench", "content", "full", "--data", "nowhere")
+    assert gone.exit_code == 1
+    (line,) = gone.stderr.splitlines()
+    assert "no folder nowhere" in line or "nowhere" in line

@@ -1,0 +1,110 @@
+"""`tamperscope data check` and `tamperscope data info`, as they are typed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from data import layouts
+from data.test_check import save, scene, square
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def good(here: Path) -> Path:
+    for i in range(3):
+        save(here / f"set/images/{i}.png", scene(i))
+        save(here / f"set/masks/{i}.png", square())
+    return here / "set"
+
+
+def test_a_sound_set(cli: Cli, good: Path) -> None:
+    result = cli("data", "check", "folder", "set", "--strict")
+    assert result.exit_code == 0, result.output
+    title, pictures, masks, verdict = (line.rstrip() for line in result.stdout.splitlines())
+    assert title == "A folder of one's own  set"
+    assert pictures == "pictures: 3 forged, 0 authentic"
+    assert masks == "masks: forged-white, half of them mark less than 16.3% of the picture"
+    assert verdict == "verdict: sound"
+    assert cli("data", "check", "set", "folder", "set").stdout == result.stdout
+
+
+def test_a_broken_set(cli: Cli, good: Path) -> None:
+    for i in range(5, 10):
+        save(good / f"images/{i}.png", scene(i))
+    result = cli("data", "check", "folder", "set")
+    assert result.exit_code == 1
+    assert "error  5 without partner: no masks in set/masks" in result.stdout
+    assert "  ... and 2 more (--full)" in result.stdout
+    assert result.stdout.splitlines()[-1] == "verdict: broken"
+    full = cli("data", "check", "folder", "set", "--full").stdout
+    assert "more (--full)" not in full
+    report = json.loads(cli("data", "check", "folder", "set", "--json").stdout)
+    assert report["verdict"] == "broken"
+    assert report["findings"][0]["items"] == ["5", "6", "7", "8", "9"]
+
+
+def test_warnings_fail_only_when_asked(cli: Cli, good: Path) -> None:
+    save(good / "masks/0.png", square((90, 128)))
+    assert cli("data", "check", "folder", "set").exit_code == 0
+    result = cli("data", "check", "folder", "set", "--strict", "--workers", "2")
+    assert result.exit_code == 1
+    assert "images/0: picture 96 x 128, mask 90 x 128" in result.stdout
+    assert result.stdout.splitlines()[-1] == "verdict: usable with care"
+
+
+def test_options_and_other_sets(cli: Cli, good: Path) -> None:
+    save(good.parent / "photos/x.png", scene(1))
+    arguments = ("data", "check", "folder", "set", "--set", "polarity=forged-black")
+    result = cli(*arguments, "--against", "authentic=photos", "--json")
+    assert result.exit_code == 1
+    kinds = [finding["kind"] for finding in json.loads(result.stdout)["findings"]]
+    assert kinds == ["inverted-masks", "shared"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("fodler", "set"), 2, "unknown dataset 'fodler'; did you mean 'folder'"),
+        (("folder", "set", "--set", "polarty=x"), 2, "did you mean 'polarity'"),
+        (("folder", "set", "--against", "photos"), 2, "--against takes NAME=ROOT, got 'photos'"),
+        (("folder", "nowhere"), 1, "no such folder: nowhere"),
+        (("coverage", "set"), 1, "no folder image/ or COVERAGE/image/ in set: expected image/"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    cli: Cli, good: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    result = cli("data", "check", *arguments)
+    assert result.exit_code == code
+    (line,) = result.stderr.splitlines()
+    assert message in line
+
+
+def test_the_check_of_dolos_keeps_its_own(cli: Cli, here: Path) -> None:
+    layouts.dolos(here / "faces")
+    assert (
+        "celebahq/fake/lama test: 2 pictures, 2 masks"
+        in cli("data", "check", "dolos", "faces").stdout
+    )
+    whole = cli("data", "check", "set", "dolos", "faces", "--json")
+    assert json.loads(whole.stdout)["counts"] == {"forged": 2, "authentic": 1, "lama": 2}
+
+
+def test_info_of_all_sets_and_of_one(cli: Cli) -> None:
+    listing = cli("data", "info").stdout
+    assert all(name in listing for name in ("casia1", "columbia", "imdlbenco", "manifest"))
+    details = cli("data", "info", "coverage").stdout
+    for text in ("https://github.com/wenbihan/coverage", "non-commercial", "100 forged, 100 auth"):
+        assert text in details
+    assert "9 of the 100 masks differ in size" in details
+    cards = json.loads(cli("data", "info", "--json").stdout)
+    card = json.loads(cli("data", "info", "dso1", "--json").stdout)
+    assert card in cards
+    assert card["polarity"] == "forged-black"
+    result = cli("data", "info", "dso")
+    assert result.exit_code == 2
+    assert "did you mean 'dso1'" in result.stderr
