@@ -81,7 +81,7 @@ RUNS = re.compile(r"(<!-- runs -->\n).*?(<!-- end of runs -->)", re.DOTALL)
 
 
 def with_runs(text: str, folder: Path) -> str:
-    """The text with the validation numbers of every training log in ``folder``."""
+    """The text with the validation numbers of every training log of FOCAL in ``folder``."""
     lines = [
         "| run | samples | loss | AUC | F1 | IoU | authentic cells flagged |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -89,7 +89,7 @@ def with_runs(text: str, folder: Path) -> str:
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            if row["event"] != "validation":
+            if row["event"] != "validation" or "evidence_auc" not in row:
                 continue
             numbers = (
                 f"{row[name]:.3f}"

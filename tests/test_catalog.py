@@ -40,7 +40,9 @@ def test_methods_are_listed() -> None:
         "dolos-gradcam-weak",
     ]
     assert [card.name for card in catalog.list_methods()] == ["focal", *dolos, "fakelocator"]
-    assert all(catalog.card(name).presets == ("default", "as-published", "clustered") for name in dolos)
+    assert all(
+        catalog.card(name).presets == ("default", "as-published", "clustered") for name in dolos
+    )
     assert catalog.card("focal").presets == ("default", "as-released", "as-published")
 
 

@@ -30,6 +30,7 @@ from tamperscope.bench.html import benchmark_page, shade
 from tamperscope.bench.markdown import number
 from tamperscope.bench.showcase import main_values, showcase
 from tamperscope.errors import DataError, UnknownNameError
+from tamperscope.report import figure
 
 HOSTILE = '<script src="https://evil.example/x.js">|\x1b[31m$_'
 """A set's name as it must never reach a page or a terminal."""
@@ -151,7 +152,7 @@ def test_plots_are_drawn_alike_and_only_where_something_varies(
 def test_without_matplotlib_the_rest_is_written(
     made: tuple[Outcome, Shelf], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plots, "find_spec", lambda name: None)
+    monkeypatch.setattr(figure, "find_spec", lambda name: None)
     found = write_outputs(*made, tmp_path)
     assert found["files"] == ["benchmark.json", "benchmark.csv", "benchmark.md", "benchmark.html"]
     assert found["hint"] == (

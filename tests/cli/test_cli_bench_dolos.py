@@ -52,11 +52,3 @@ def test_missing_weights_are_one_line_or_left_out(cli: Cli, study: list[str], he
     result = cli(*study, "--partial", "--methods", "dolos-other,dolos-colour-weak")
     assert result.exit_code == 0
     assert "left out, for want of weights: weak-red" in result.stderr
-
-
-def test_a_set_may_be_measured_with_or_without_its_word(cli: Cli) -> None:
-    for words in (["bench", "nosuch", "."], ["bench", "set", "nosuch", "."]):
-        result = cli(*words)
-        assert result.exit_code == 2
-        assert "unknown dataset 'nosuch'" in result.stderr
-    assert "dolos" in cli("bench", "--help").stdout

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tamperscope.bench.board import Board, kinds_of, rules
-from tamperscope.bench.markdown import number, table
+from tamperscope.bench.markdown import NOTHING, escaped, number, table
 
 MOST_ASKED_FOR = ("f1", "iou", "mcc", "auc", "flagged_pixels", "flagged_pictures", "image_auc")
 """Numbers of a short table."""
@@ -175,12 +175,12 @@ def _about(board: Board, dataset: str, protocol: str) -> str:
 
 
 def _seconds(found: Mapping[str, Any] | None) -> str:
-    return "n/a" if found is None else f"{found['median']:.2g}"
+    return NOTHING if found is None else f"{found['median']:.2g}"
 
 
 def _excluded(board: Board) -> str:
     lines = [
-        f"- {dataset}: {_escaped(one['id'])}: {_escaped(one['why'])}"
+        f"- {dataset}: {escaped(one['id'])}: {escaped(one['why'])}"
         for dataset, about in board.datasets.items()
         for one in about["excluded"]
     ]

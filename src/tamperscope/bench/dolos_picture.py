@@ -1,20 +1,21 @@
 """The generator matrices of a study as pictures."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tamperscope.bench.dolos_tables import Matrix, matrices
-from tamperscope.errors import missing_extra
-
-INK = "#808080"
-"""Mid grey: about 4 : 1 against a white page and 5 : 1 against a dark one."""
-
-COLOURS = "cividis"
-"""Rises evenly in lightness, also for the colour-blind."""
+from tamperscope.report.figure import (
+    INK,
+    SHADES,
+    need_matplotlib,
+    new_figure,
+    plain_axes,
+    save_figure,
+    shade_bar,
+)
 
 
 def draw_matrices(record: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -24,44 +25,29 @@ def draw_matrices(record: Mapping[str, Any], folder: Path) -> list[Path]:
         MissingExtraError: matplotlib is not installed. DataError: a record of another kind.
     """
     found = matrices(record)
-    if found and find_spec("matplotlib") is None:
-        raise missing_extra("drawing matrices", "plots")
-    folder.mkdir(parents=True, exist_ok=True)
+    if found:
+        need_matplotlib("drawing matrices")
     written = []
     for number, matrix in enumerate(found, 1):
-        for kind in ("svg", "png"):
-            path = folder / f"matrix-{number}.{kind}"
-            draw_matrix(matrix, path)
-            written.append(path)
+        written += draw_matrix(matrix, folder / f"matrix-{number}")
     return written
 
 
-def draw_matrix(matrix: Matrix, path: Path, *, label: str = "IoU") -> None:
-    """One matrix as an SVG or PNG (by the path's ending), on a transparent ground.
+def draw_matrix(matrix: Matrix, stem: Path, *, label: str = "IoU") -> list[Path]:
+    """One matrix as ``STEM.svg`` and ``STEM.png``, on a transparent ground; returns the paths.
 
     Colour is the number of the label, from 0 to 1; a frame marks generators that training saw;
     references stand apart.
     """
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows, columns = len(matrix.rows), len(matrix.columns)
-    # Equal records give equal bytes: no date, and ids that do not depend on chance.
-    with mpl.rc_context({"svg.hashsalt": "tamperscope", "svg.fonttype": "none"}):
-        figure = Figure(figsize=(2.4 + 0.85 * columns, 1.6 + 0.42 * rows), layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        values = [[np.nan if v is None else v for v in line] for line in matrix.values]
-        shades = axes.imshow(np.array(values), vmin=0, vmax=1, cmap=COLOURS, aspect="auto")
-        _write_numbers(axes, matrix)
-        _name_axes(axes, matrix)
-        bar = figure.colorbar(shades, ax=axes, label=label)
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(colors=INK)
-        bar.ax.yaxis.label.set_color(INK)
-        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        figure.savefig(path, transparent=True, dpi=160, metadata=metadata)
+    figure = new_figure(2.4 + 0.85 * columns, 1.6 + 0.42 * rows)
+    axes = figure.add_subplot()
+    values = [[np.nan if v is None else v for v in line] for line in matrix.values]
+    shades = axes.imshow(np.array(values), vmin=0, vmax=1, cmap=SHADES, aspect="auto")
+    _write_numbers(axes, matrix)
+    _name_axes(axes, matrix)
+    shade_bar(figure, axes, shades, label)
+    return save_figure(figure, stem)
 
 
 def _write_numbers(axes: Any, matrix: Matrix) -> None:
@@ -87,9 +73,8 @@ def _name_axes(axes: Any, matrix: Matrix) -> None:
     axes.set_ylabel("trained on (framed: seen in training)", color=INK)
     axes.set_xticks(range(len(matrix.columns)), matrix.columns, rotation=30, ha="right")
     axes.set_yticks(range(len(matrix.rows)), matrix.rows)
-    axes.tick_params(colors=INK, length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
+    axes.tick_params(length=0)
+    plain_axes(axes)
     first = next((y for y, seen in enumerate(matrix.seen) if seen[0] is None), None)
     if first:
         axes.axhline(first - 0.5, color=INK, lw=2)

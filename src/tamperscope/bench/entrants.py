@@ -57,8 +57,7 @@ def entrants(
             yield Entrant(name=name, load=load)
     for name in REFERENCES:
         if references or name in named:
-            load = partial(REFERENCES.__getitem__, name)
-            yield Entrant(name=name, load=load, reference=True)
+            yield Entrant(name=name, load=partial(REFERENCES.__getitem__, name), reference=True)
 
 
 def _files(words: Sequence[str], methods: Sequence[str]) -> Mapping[str, str]:

@@ -87,12 +87,13 @@ def ranking_interval(
 
 def auc_interval(
     forged: Sequence[float], authentic: Sequence[float], evaluation: Evaluation
-) -> Interval | None:
+) -> dict[str, JSON] | None:
     """The AUC of image scores; None when a class is empty.
 
     Exact with ties (Mann-Whitney U / (m n), ties one half). Both classes are resampled.
     """
-    return ranking_interval(forged, authentic, bootstrap.auc, evaluation)
+    found = ranking_interval(forged, authentic, bootstrap.auc, evaluation)
+    return None if found is None else {**found}
 
 
 def plain(found: aggregate.Summary) -> Interval:

@@ -7,8 +7,8 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
+from tamperscope.bench.evaluation import Interval
 from tamperscope.bench.protocols import OURS, PROTOCOLS, Number, Prediction, Protocol, Row
-from tamperscope.bench.protocols.reduce import Interval
 from tamperscope.errors import DataError
 from tamperscope.provenance import JSON
 

@@ -38,10 +38,7 @@ def draw_study(record: Mapping[str, Any], clusterings: Clusterings, folder: Path
     written = []
     matrix = crossing_matrix(record)
     if matrix is not None:
-        for kind in ("svg", "png"):
-            path = folder / f"generators.{kind}"
-            draw_matrix(matrix, path, label="accuracy")
-            written.append(path)
+        written += draw_matrix(matrix, folder / "generators", label="accuracy")
     curves = curves_of(record)
     if curves:
         written += save_figure(_robustness(record, curves), folder / "robustness")

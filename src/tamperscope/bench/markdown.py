@@ -9,7 +9,7 @@ NOTHING = "n/a"
 def table(heads: Sequence[str], lines: Iterable[Sequence[str]], *, left: int) -> str:
     """A table whose first ``left`` columns are words and the others numbers."""
     rule = "|".join("---" if place < left else "---:" for place in range(len(heads)))
-    rows = [f"| {' | '.join(map(_escaped, line))} |" for line in (heads, *lines)]
+    rows = [f"| {' | '.join(map(escaped, line))} |" for line in (heads, *lines)]
     return "\n".join([rows[0], f"|{rule}|", *rows[1:]]) + "\n"
 
 
@@ -44,5 +44,6 @@ def seconds(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """One line of text that cannot end a table's cell."""
     return " ".join(text.replace("|", "\\|").split())

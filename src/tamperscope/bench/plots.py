@@ -1,21 +1,27 @@
 """Heat tables and curves of a benchmark record, as SVG and PNG."""
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tamperscope.bench.board import Board, by_family
-from tamperscope.bench.dolos_picture import COLOURS, INK
-from tamperscope.errors import missing_extra
+from tamperscope.report.figure import (
+    INK,
+    LINES,
+    MARKS,
+    SHADES,
+    legend_below,
+    need_matplotlib,
+    new_figure,
+    plain_axes,
+    save_figure,
+    shade_bar,
+)
 from tamperscope.report.plain import printable
 
-FORMATS = ("svg", "png")
-LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a0a000")
-"""Okabe and Ito's colours, which the colour-blind can tell apart."""
-MARKS = "osD^vPX"
+DPI = 120
 
 
 def draw_benchmark(record: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -30,51 +36,27 @@ def draw_benchmark(record: Mapping[str, Any], folder: Path) -> list[Path]:
     board = Board(record)
     if len(board.conditions) < 2:
         return []
-    if find_spec("matplotlib") is None:
-        raise missing_extra("drawing heat tables and curves", "plots")
-    folder.mkdir(parents=True, exist_ok=True)
+    need_matplotlib("drawing heat tables and curves")
     written = []
     for dataset in board.datasets:
         for protocol in board.protocols:
             stem = "".join(c if c.isalnum() else "-" for c in f"{dataset}-{protocol}")
-            written += _save(_heat(board, dataset, protocol), folder / f"heat-{stem}")
+            figure = _heat(board, dataset, protocol)
+            written += save_figure(figure, folder / f"heat-{stem}", dpi=DPI)
             if families := by_family(record):
                 figure = _curves(board, dataset, protocol, families)
-                written += _save(figure, folder / f"curves-{stem}")
+                written += save_figure(figure, folder / f"curves-{stem}", dpi=DPI)
     return written
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Any, stem: Path) -> list[Path]:
-    import matplotlib as mpl
-
-    paths = []
-    # Equal records give equal bytes: no date, and ids that do not depend on chance.
-    with mpl.rc_context({"svg.hashsalt": "tamperscope", "svg.fonttype": "none"}):
-        for kind in FORMATS:
-            path = stem.parent / f"{stem.name}.{kind}"
-            metadata = {"Date": None} if kind == "svg" else {"Software": None}
-            figure.savefig(path, transparent=True, dpi=120, metadata=metadata)
-            paths.append(path)
-    return paths
 
 
 def _heat(board: Board, dataset: str, protocol: str) -> Any:
     names, conditions = board.ranked(dataset, protocol), board.conditions
     found = [[board.value(n, dataset, protocol, c) for c in conditions] for n in names]
     values = np.array([[np.nan if v is None else v["mean"] for v in line] for line in found])
-    figure = _figure(3.4 + 0.52 * len(conditions), 1.7 + 0.36 * len(names))
+    figure = new_figure(3.4 + 0.52 * len(conditions), 1.7 + 0.36 * len(names))
     axes = figure.add_subplot()
     low, high = min(0.0, float(np.nanmin(values, initial=0))), float(np.nanmax(values, initial=0.1))
-    shades = axes.imshow(values, vmin=low, vmax=high, cmap=COLOURS, aspect="auto")
+    shades = axes.imshow(values, vmin=low, vmax=high, cmap=SHADES, aspect="auto")
     for (y, x), value in np.ndenumerate(values):
         if np.isfinite(value):
             # cividis is dark below the middle and light above.
@@ -85,15 +67,12 @@ def _heat(board: Board, dataset: str, protocol: str) -> Any:
     axes.set_title(_literal(f"{title} on {dataset}, protocol {protocol}"), color=INK, fontsize=11)
     axes.set_xticks(range(len(conditions)), conditions, rotation=50, ha="right")
     axes.set_yticks(range(len(names)), [_literal(board.title(n)) for n in names])
-    axes.tick_params(colors=INK, length=0)
-    _frameless(axes)
+    axes.tick_params(length=0)
+    plain_axes(axes)
     first = next((i for i, n in enumerate(names) if board.methods[n]["reference"]), 0)
     if first:
         axes.axhline(first - 0.5, color=INK, lw=2)
-    bar = figure.colorbar(shades, ax=axes, label=title, pad=0.01)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=INK)
-    bar.ax.yaxis.label.set_color(INK)
+    shade_bar(figure, axes, shades, title, pad=0.01)
     return figure
 
 
@@ -105,28 +84,22 @@ def _curves(
 ) -> Any:
     across = min(3, len(families))
     down = -(-len(families) // across)
-    figure = _figure(max(4.0 * across, 9.0), 2.9 * down + 1.1)
+    figure = new_figure(max(4.0 * across, 9.0), 2.9 * down + 1.1)
     grid = figure.subplots(down, across, squeeze=False)
     names = board.ranked(dataset, protocol)
     for axes, (family, points) in zip(grid.flat, families.items(), strict=False):
         for number, name in enumerate(names):
             _line(axes, board, (name, dataset, protocol), points, number)
         axes.set_xlabel(f"{family[0]}: {family[1]}", color=INK)
-        axes.tick_params(colors=INK)
         axes.grid(color=INK, alpha=0.2)
-        _frameless(axes)
+        plain_axes(axes)
     for axes in list(grid.flat)[len(families) :]:
         axes.remove()
     title = board.columns(protocol)[0].heading
     legend = "dashed: references; dotted: unperturbed; shaded: 95 % interval"
     heading = _literal(f"{title} on {dataset}, protocol {protocol}")
     figure.suptitle(f"{heading}\n{legend}", color=INK, fontsize=10)
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    key = figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8
-    )
-    for text in key.get_texts():
-        text.set_color(INK)
+    legend_below(figure, grid[0][0], columns=3, fontsize=8)
     return figure
 
 
@@ -164,8 +137,3 @@ def _line(
 def _literal(text: str) -> str:
     """Text for matplotlib, which reads $ as mathematics and has no glyph for control characters."""
     return printable(text).replace("$", r"\$")
-
-
-def _frameless(axes: Any) -> None:
-    for side in axes.spines.values():
-        side.set_visible(False)

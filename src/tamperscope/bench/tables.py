@@ -66,16 +66,18 @@ def markdown_content(records: Sequence[Record]) -> str:
     """Content-overlap records: how far the mask of an authentic picture follows its object."""
     chosen = [r for r in records if r["kind"] == "content-overlap"]
 
-    def column(name: str, *, percent: bool = False) -> Callable[[Record], str]:
-        return lambda r: (percent if percent else number)(r["numbers"][name])
+    def column(
+        name: str, write: Callable[[Mapping[str, Any] | None], str] = number
+    ) -> Callable[[Record], str]:
+        return lambda r: write(r["numbers"][name])
 
     columns: tuple[Column, ...] = (
         ("Method", _title),
         ("Pictures", lambda r: str(r["numbers"]["count"])),
         ("IoU with object", column("iou")),
         ("F1 with object", column("f1")),
-        ("object flagged", column("flagged_object", percent=True)),
-        ("background flagged", column("flagged_background", percent=True)),
+        ("object flagged", column("flagged_object", percent)),
+        ("background flagged", column("flagged_background", percent)),
         ("AUC of object", column("auc")),
     )
     return _table(sorted(chosen, key=_title), columns)

@@ -5,18 +5,11 @@ from typing import Annotated
 
 import typer
 
-from tamperscope.cli import _console
+from tamperscope.cli import _console, _options
 
 
 def content(
-    methods: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="METHOD...",
-            help="Methods, NAME or NAME:PRESET; `tamperscope methods` lists them.",
-            show_default=False,
-        ),
-    ],
+    methods: _options.Methods,
     data: Annotated[
         Path,
         typer.Option(
@@ -29,15 +22,7 @@ def content(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the records.")
     ] = Path("benchmark"),
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weights",
-            metavar="METHOD=FILE",
-            help="Weights of a method; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    weights: _options.MethodWeights = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -61,12 +46,8 @@ def content(
             show_default=False,
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    no_references: Annotated[
-        bool, typer.Option("--no-references", help="Leave the reference rows out.")
-    ] = False,
+    device: _options.Device = "auto",
+    no_references: _options.NoReferences = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the records as JSON instead of a table.")
     ] = False,

@@ -5,19 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tamperscope.cli import _console
+from tamperscope.cli import _console, _options
 from tamperscope.report.plain import printable
 
 
 def run(
-    methods: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="METHOD...",
-            help="Methods, NAME or NAME:PRESET; `tamperscope methods` lists them.",
-            show_default=False,
-        ),
-    ],
+    methods: _options.Methods,
     data: Annotated[
         list[str],
         typer.Option(
@@ -57,15 +50,7 @@ def run(
             "the same command goes on from there.",
         ),
     ] = Path("benchmark"),
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--weights",
-            metavar="METHOD=FILE",
-            help="Weights of a method; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    weights: _options.MethodWeights = None,
     limit: Annotated[
         int | None,
         typer.Option(
@@ -77,10 +62,8 @@ def run(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the perturbations.")] = 0,
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")] = "auto",
+    device: _options.Device = "auto",
+    precision: _options.Precision = "auto",
     workers: Annotated[
         int,
         typer.Option(
@@ -105,9 +88,7 @@ def run(
             help="Keep numbers only: less disk, but another protocol means another run.",
         ),
     ] = False,
-    no_references: Annotated[
-        bool, typer.Option("--no-references", help="Leave the reference rows out.")
-    ] = False,
+    no_references: _options.NoReferences = False,
     pictures: Annotated[
         int,
         typer.Option("--pictures", min=0, help="Pictures in each group of the page; 0 for none."),
@@ -118,9 +99,7 @@ def run(
     rows: Annotated[
         bool, typer.Option("--rows", help="Keep each picture's numbers in the record.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the record as JSON instead of the tables.")
-    ] = False,
+    as_json: _options.TablesAsJson = False,
 ) -> None:
     """Measure methods on sets by named protocols, with a reference row for every easy way out.
 

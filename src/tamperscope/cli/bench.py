@@ -6,7 +6,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tamperscope.cli import _bench_content, _bench_fakelocator, _bench_run, _console
+from tamperscope.cli import (
+    _bench_content,
+    _bench_fakelocator,
+    _bench_run,
+    _console,
+    _options,
+)
 
 
 class _RunUnlessNamed(TyperGroup):
@@ -38,8 +44,6 @@ app = typer.Typer(
 app.command("run")(_bench_run.run)
 app.command("compare")(_bench_run.compare)
 app.command("explain")(_bench_run.explain)
-
-
 app.command("content")(_bench_content.content)
 
 
@@ -80,9 +84,7 @@ def dolos(
             show_default=False,
         ),
     ] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="The folder of the study's weights.")] = Path(
-        "runs/dolos"
-    ),
+    runs: _options.StudyRuns = Path("runs/dolos"),
     output: Annotated[
         Path,
         typer.Option(
@@ -92,22 +94,10 @@ def dolos(
             "the same command goes on from there.",
         ),
     ] = Path("dolos-study"),
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            help="At most so many pictures of each set, evenly spaced.",
-            show_default=False,
-        ),
-    ] = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out localizers whose weights are not there.")
-    ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the record as JSON instead of the tables.")
-    ] = False,
+    limit: _options.StudyLimit = None,
+    partial: _options.Partial = False,
+    device: _options.Device = "auto",
+    as_json: _options.TablesAsJson = False,
 ) -> None:
     """Measure DOLOS localizers across set-ups, face sets and generators.
 

@@ -3,6 +3,8 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +20,27 @@ from tamperscope.result import Localization
 from tamperscope.weights import LoadedWeights, WeightsCard
 
 WeightsChoice: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decision:
+    """scores: float32 (h, w) in [0, 1]; mask: bool (h, w); image_score: in [0, 1]; trace: JSON-able
+    record of how they came about."""
+
+    scores: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    image_score: float
+    trace: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def clean(cls, size: tuple[int, int], trace: dict[str, Any]) -> "Decision":
+        """Nothing found in a picture of ``size`` (height, width)."""
+        return cls(
+            scores=np.zeros(size, np.float32),
+            mask=np.zeros(size, np.bool_),
+            image_score=0.0,
+            trace=trace,
+        )
 
 
 class BaseLocalizer(ABC):
@@ -85,6 +108,25 @@ class BaseLocalizer(ABC):
         assert isinstance(described, dict)
         return described
 
+    def _localization(
+        self,
+        decision: Decision,
+        image: Image,
+        watch: Stopwatch,
+        *,
+        threshold: float,
+        notes: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Localization:
+        """A decision as a result; its trace and ``notes`` become the notes of the record."""
+        return Localization(
+            score_map=decision.scores,
+            map_kind=self._card.map_kind,
+            mask=decision.mask,
+            threshold=threshold,
+            image_score=decision.image_score,
+            provenance=self._provenance(image, watch, {**decision.trace, **notes}),
+        )
+
     def _provenance(
         self, image: Image, watch: Stopwatch, notes: dict[str, Any], *, seed: int = 0
     ) -> Provenance:
@@ -133,6 +175,17 @@ def card_decision(card: WeightsCard | None, known: Sequence[str], method: str) -
             f"know; leave only {', '.join(known)} in it"
         )
     return {name: float(value) for name, value in card.decision.items()}
+
+
+def left_to_card(
+    config: object, defaults: Mapping[str, float], decision: Mapping[str, float]
+) -> dict[str, float]:
+    """Fields of a configuration that are negative, as the weights card has them, or the default."""
+    return {
+        name: decision.get(name, default)
+        for name, default in defaults.items()
+        if getattr(config, name) < 0
+    }
 
 
 def single_weights(weights: WeightsChoice, default: str, *, method: str) -> str | os.PathLike[str]:

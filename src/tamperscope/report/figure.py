@@ -12,6 +12,8 @@ INK = "#808080"
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#a0a000")
 """Okabe and Ito's colours, which the colour-blind can tell apart."""
 MARKS = "osD^vPX"
+SHADES = "cividis"
+"""Rises evenly in lightness, also for the colour-blind."""
 
 
 def need_matplotlib(what: str) -> None:
@@ -34,8 +36,9 @@ def new_figure(width: float, height: float) -> Any:
     return figure
 
 
-def save_figure(figure: Any, stem: Path) -> list[Path]:
-    """Write ``STEM.svg`` and ``STEM.png`` on a transparent ground; folders are made.
+def save_figure(figure: Any, stem: Path, *, dpi: int = 160) -> list[Path]:
+    """Write ``STEM.svg`` and ``STEM.png`` (``dpi`` pixels an inch) on a transparent ground; folders
+    are made.
 
     Equal figures give equal bytes: no date, and ids that do not depend on chance.
     """
@@ -47,7 +50,7 @@ def save_figure(figure: Any, stem: Path) -> list[Path]:
         for kind in FORMATS:
             path = stem.parent / f"{stem.name}.{kind}"
             metadata = {"Date": None} if kind == "svg" else {"Software": None}
-            figure.savefig(path, transparent=True, dpi=160, metadata=metadata)
+            figure.savefig(path, transparent=True, dpi=dpi, metadata=metadata)
             paths.append(path)
     return paths
 
@@ -59,11 +62,26 @@ def plain_axes(axes: Any) -> None:
         side.set_visible(False)
 
 
-def legend_below(figure: Any, axes: Any, *, columns: int = 4) -> None:
+def legend_below(
+    figure: Any, axes: Any, *, columns: int = 4, fontsize: float | None = None
+) -> None:
     """The labels of ``axes`` under the whole figure."""
     handles, labels = axes.get_legend_handles_labels()
     legend = figure.legend(
-        handles, labels, loc="outside lower center", ncols=columns, frameon=False
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=fontsize,
     )
     for text in legend.get_texts():
         text.set_color(INK)
+
+
+def shade_bar(figure: Any, axes: Any, shades: Any, label: str, **place: float) -> None:
+    """The bar that says which shade of an image in ``axes`` is which number."""
+    bar = figure.colorbar(shades, ax=axes, label=label, **place)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(colors=INK)
+    bar.ax.yaxis.label.set_color(INK)

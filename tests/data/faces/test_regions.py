@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from data.faces.toys import label_map
-from tamperscope.face_parsing.parts import parse_region
 from tamperscope.data.faces.regions import choose_region, dilate
 from tamperscope.data.faces.splits import SPLITS, split_of
+from tamperscope.face_parsing.parts import parse_region
 
 ALL = [parse_region(name) for name in ("skin", "hair", "eyes", "nose", "mouth", "glasses")]
 

@@ -125,6 +125,20 @@ def test_calibration_of_the_card(tmp_path: Path) -> None:
     assert plain.describe() != localizer.describe()
 
 
+def test_smoothing_and_smallest_region_of_the_card(tmp_path: Path) -> None:
+    network = random_network("dolos-patches")
+    chosen = {"smoothing": 2.0, "min_region": 0.5}
+    path = save_network(tmp_path / "a.safetensors", network, "dolos-patches", decision=chosen)
+    found, same = load(path).localize(photo()), load(path, **chosen).localize(photo())
+    plain = load(path, smoothing=0.0, min_region=0.0).localize(photo())
+    published = load(path, preset="as-published").localize(photo())
+    assert (found.score_map == same.score_map).all()
+    assert found.score_map.std() < plain.score_map.std()
+    assert not found.flagged
+    assert plain.flagged
+    assert (published.score_map == plain.score_map).all()
+
+
 def test_a_card_that_ranks_by_the_highest_cells(tmp_path: Path) -> None:
     decision = {"image_scale": 20.0, "image_bias": -9.0, "image_top": 0.01, "threshold": 0.25}
     path = save_random(tmp_path / "a.safetensors", "dolos-patches", decision=decision)

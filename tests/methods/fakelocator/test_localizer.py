@@ -88,6 +88,7 @@ def test_the_result_is_that_of_the_network(weights: Path) -> None:
     assert found.score_map.std() > 1e-3
     notes = found.provenance.notes
     assert notes["face"] is True
+    assert notes["feature_grid"] == [SIZE, SIZE]
     assert set(notes["parts"]) == {"hair", "skin", "mouth"}  # type: ignore[arg-type]
     assert found.provenance.weights == {"net": sha256_of(weights), "drawn": "d" * 64}
 

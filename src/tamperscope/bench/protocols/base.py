@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from tamperscope.bench.evaluation import Evaluation
-from tamperscope.bench.protocols.reduce import Interval, Reducer, mean
+from tamperscope.bench.evaluation import Evaluation, Interval
+from tamperscope.bench.protocols.reduce import Reducer, mean
 from tamperscope.errors import DataError
 from tamperscope.provenance import JSON
 

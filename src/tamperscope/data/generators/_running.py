@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -92,6 +93,22 @@ def paint_each(
         y = y.add_(1).mul_(127.5).round_().clamp_(0, 255).byte().permute(1, 2, 0)
         outputs[index] = y.numpy()[:height, :width]
     return outputs
+
+
+class PaintingNetwork(Protocol):
+    """A network that re-creates pictures from themselves, a mask and noise it draws itself."""
+
+    def __call__(self, pictures: Tensor, masks: Tensor, noise: Tensor, /) -> Tensor: ...
+    def draw_noise(self, generator: torch.Generator, batch: int, height: int, width: int) -> Tensor:
+        """The noise of pictures of this size."""
+
+
+def paint_once(
+    network: PaintingNetwork, picture: Tensor, mask: Tensor, generator: torch.Generator
+) -> Tensor:
+    """One pass of a network, as a `Painter` makes it."""
+    noise = network.draw_noise(generator, 1, picture.shape[2], picture.shape[3])
+    return network(picture, mask, noise.to(picture.device))
 
 
 def match_border(

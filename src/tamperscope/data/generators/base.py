@@ -84,6 +84,15 @@ def check_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return images
 
 
+def everywhere(images: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Masks (B, h, w) of all pixels of pictures (B, h, w, 3).
+
+    Raises:
+        ImageValueError: no such pictures.
+    """
+    return np.ones(check_images(images).shape[:3], dtype=np.bool_)
+
+
 def check_masks(images: NDArray[np.uint8], masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """``masks`` unchanged if they are bool and fit ``images``; see `Generator.inpaint`.
 

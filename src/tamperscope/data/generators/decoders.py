@@ -7,6 +7,7 @@ networks have the same encoders, the same losses and the same training, and make
 transposed convolution, by nearest-neighbour upsampling and convolution, or by pixel shuffle.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
@@ -21,13 +22,14 @@ from tamperscope.data.generators._running import (
     match_border,
     match_mean,
     paint_each,
+    paint_once,
     weights_file,
 )
 from tamperscope.data.generators.base import (
     Family,
-    check_images,
     check_masks,
     check_seed,
+    everywhere,
     keep_outside,
 )
 from tamperscope.errors import ConfigError
@@ -210,19 +212,13 @@ class DecoderGenerator:
 
     def regenerate(self, images: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
         """See `Generator.regenerate`; the faces come from their codes alone."""
-        everything = np.ones(check_images(images).shape[:3], dtype=np.bool_)
-        return self._decode(images, everything, check_seed(seed))
+        return self._decode(images, everywhere(images), check_seed(seed))
 
     def _decode(
         self, images: NDArray[np.uint8], masks: NDArray[np.bool_], seed: int
     ) -> NDArray[np.uint8]:
-        decoded = paint_each(
-            images, masks, self._paint, seed=seed, stride=STRIDE, device=self._device
-        )
+        paint = partial(paint_once, self._network)
+        decoded = paint_each(images, masks, paint, seed=seed, stride=STRIDE, device=self._device)
         for index, mask in enumerate(masks):
             decoded[index] = match_mean(images[index], decoded[index], mask)
         return decoded
-
-    def _paint(self, picture: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        noise = self._network.draw_noise(generator, 1, picture.shape[2], picture.shape[3])
-        return cast(Tensor, self._network(picture, mask, noise.to(picture.device)))

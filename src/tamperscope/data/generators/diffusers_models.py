@@ -19,9 +19,9 @@ from torch import Tensor
 from tamperscope.data.generators._running import paint_each
 from tamperscope.data.generators.base import (
     Family,
-    check_images,
     check_masks,
     check_seed,
+    everywhere,
     keep_outside,
 )
 from tamperscope.errors import (
@@ -83,8 +83,7 @@ class RePaintGenerator:
 
     def regenerate(self, images: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
         """See `Generator.regenerate`; nothing of the picture is left but its size."""
-        everything = np.ones(check_images(images).shape[:3], np.bool_)
-        return self._sample(images, everything, check_seed(seed))
+        return self._sample(images, everywhere(images), check_seed(seed))
 
     def _sample(
         self, images: NDArray[np.uint8], masks: NDArray[np.bool_], seed: int
@@ -154,8 +153,7 @@ class LatentDiffusionGenerator:
 
     def regenerate(self, images: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
         """See `Generator.regenerate`; nothing of the picture is left but its size."""
-        everything = np.ones(check_images(images).shape[:3], np.bool_)
-        return self.inpaint(images, everything, seed=seed)
+        return self.inpaint(images, everywhere(images), seed=seed)
 
 
 class _Sampler:

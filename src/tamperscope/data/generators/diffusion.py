@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from tamperscope.data.generators._running import load_network, paint_each, weights_file
 from tamperscope.data.generators.base import (
     Family,
-    check_images,
     check_masks,
     check_seed,
+    everywhere,
     keep_outside,
 )
 from tamperscope.data.generators.decoders import he_init
@@ -203,8 +203,7 @@ class DiffusionGenerator:
     def regenerate(self, images: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
         """See `Generator.regenerate`; at the default start areas of a few pixels keep
         their look, so this is a mild change."""
-        everything = np.ones(check_images(images).shape[:3], dtype=np.bool_)
-        return self._denoise(images, everything, check_seed(seed))
+        return self._denoise(images, everywhere(images), check_seed(seed))
 
     def _denoise(
         self, images: NDArray[np.uint8], masks: NDArray[np.bool_], seed: int

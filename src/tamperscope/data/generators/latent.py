@@ -6,6 +6,7 @@ outside the region carry the same decoder's traces, which is why such pictures a
 localize.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -15,8 +16,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tamperscope.data.generators._running import load_network, paint_each, weights_file
-from tamperscope.data.generators.base import Family, check_images, check_masks, check_seed
+from tamperscope.data.generators._running import (
+    load_network,
+    paint_each,
+    paint_once,
+    weights_file,
+)
+from tamperscope.data.generators.base import Family, check_masks, check_seed, everywhere
 from tamperscope.data.generators.decoders import (
     STRIDE,
     Residual,
@@ -124,15 +130,11 @@ class LatentGenerator:
     ) -> NDArray[np.uint8]:
         """See `Generator.inpaint`; an empty mask gives the re-encoded picture."""
         check_masks(images, masks)
+        paint = partial(paint_once, self._network)
         return paint_each(
-            images, masks, self._paint, seed=check_seed(seed), stride=STRIDE, device=self._device
+            images, masks, paint, seed=check_seed(seed), stride=STRIDE, device=self._device
         )
 
     def regenerate(self, images: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
         """See `Generator.regenerate`; all latents are filled from the low-rate code."""
-        everything = np.ones(check_images(images).shape[:3], dtype=np.bool_)
-        return self.inpaint(images, everything, seed=seed)
-
-    def _paint(self, picture: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-        noise = self._network.draw_noise(generator, 1, picture.shape[2], picture.shape[3])
-        return cast(Tensor, self._network(picture, mask, noise.to(picture.device)))
+        return self.inpaint(images, everywhere(images), seed=seed)

@@ -50,10 +50,12 @@ class DolosConfig:
         min_samples: of ``hdbscan``; 0 = as ``min_cluster_size``.
         noise: cells without a cluster are fake (``forged-cluster``), join the ``nearest`` cluster,
             or are ``pristine``.
-        smoothing: standard deviation in cells of a Gaussian over the map; 0 = none.
+        smoothing: standard deviation in cells of a Gaussian over the map; 0 = none, negative = the
+            one on the weights card, else none.
         opening, closing, dilation, erosion: radii in cells of the morphology applied to the mask;
             0 = none.
-        min_region: smallest region kept, as a share of the picture.
+        min_region: smallest region kept, as a share of the picture; negative = the one on the
+            weights card, else 0.
         fill_holes: real holes inside a region become fake.
         largest_component: keep only the largest region.
 
@@ -73,12 +75,12 @@ class DolosConfig:
     min_cluster_size: int = 0
     min_samples: int = 0
     noise: NoiseRule = "nearest"
-    smoothing: float = 0.0
+    smoothing: float = -1.0
     opening: float = 0.0
     closing: float = 0.0
     dilation: float = 0.0
     erosion: float = 0.0
-    min_region: float = 0.0
+    min_region: float = -1.0
     fill_holes: bool = False
     largest_component: bool = False
 
@@ -93,9 +95,12 @@ class DolosConfig:
         _check(self.min_cluster_size == 0 or self.min_cluster_size >= 2, "min_cluster_size",
                "at least 2, or 0 to scale with the grid")  # fmt: skip
         _check(self.min_samples >= 0, "min_samples", "0 or more")
-        for name in ("smoothing", "opening", "closing", "dilation", "erosion"):
+        for name in ("opening", "closing", "dilation", "erosion"):
             _check(0 <= getattr(self, name) <= 1000, name, "from 0 to 1000 cells")
-        _check(0 <= self.min_region < 1, "min_region", "a share in [0, 1)")
+        _check(0 <= self.smoothing <= 1000 or self.smoothing == -1, "smoothing",
+               "from 0 to 1000 cells, or -1 for the one on the weights card")  # fmt: skip
+        _check(0 <= self.min_region < 1 or self.min_region == -1, "min_region",
+               "a share in [0, 1), or -1 for the one on the weights card")  # fmt: skip
         for name in ("threshold", "image_threshold", "image_top"):
             value = getattr(self, name)
             _check(-1 <= value <= 1, name, "in [0, 1], or -1 for the one on the weights card")
@@ -123,8 +128,10 @@ def _check(ok: bool, name: str, wanted: str) -> None:
 
 PRESETS: dict[str, DolosConfig] = {
     "default": DolosConfig(),
-    "as-published": DolosConfig(image_score="paper", threshold=0.5, image_threshold=0.0),
-    "clustered": DolosConfig(decision="hdbscan"),
+    "as-published": DolosConfig(
+        image_score="paper", threshold=0.5, image_threshold=0.0, smoothing=0.0, min_region=0.0
+    ),
+    "clustered": DolosConfig(decision="hdbscan", smoothing=0.0, min_region=0.0),
 }
 
 

@@ -1,6 +1,5 @@
 """From a network's map to score map, mask and image score at the picture's size."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,13 @@ from tamperscope.clustering.postprocess import (
     resize_mask,
 )
 from tamperscope.errors import ConfigError
+from tamperscope.methods.base import Decision
 from tamperscope.methods.dolos.config import DolosConfig, ImageScore
 from tamperscope.methods.dolos.maps import FAKE, DolosMap
 
 THRESHOLD = 0.5
 TOP_SHARE = 0.005
 """Of the cells, where neither configuration nor weights card say: 7 of 37 x 37."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Decision:
-    """scores: float32 (h, w) in [0, 1]; mask: bool (h, w); image_score: in [0, 1]; trace: JSON-able
-    record of how the mask came about."""
-
-    scores: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    image_score: float
-    trace: dict[str, Any] = field(default_factory=dict)
 
 
 def image_score_rule(config: DolosConfig, method: str, supervision: str) -> ImageScore:
@@ -142,7 +131,7 @@ def upsample(
 
 
 def _smooth(found: DolosMap, sigma: float) -> NDArray[np.float32]:
-    if sigma == 0:
+    if sigma <= 0:
         return found.scores
     # Grad-CAM's heat map is finer than the cells it was made of.
     pixels = [sigma * n / c for n, c in zip(found.scores.shape, found.cells, strict=True)]
@@ -181,7 +170,7 @@ def _clean_up(
         dilation=config.dilation * cell,
         erosion=config.erosion * cell,
         fill_holes=config.fill_holes,
-        min_region_fraction=config.min_region,
+        min_region_fraction=max(config.min_region, 0.0),
         largest_component=config.largest_component,
     )
     return clean_mask(mask, steps)

@@ -12,9 +12,11 @@ from tamperscope.image import DEFAULT_MAX_PIXELS, Image, ImageSource, read_image
 from tamperscope.localizer import MethodCard
 from tamperscope.methods.base import (
     BaseLocalizer,
+    Decision,
     WeightsChoice,
     card_decision,
     is_flat,
+    left_to_card,
     single_weights,
     weights_name,
 )
@@ -23,7 +25,6 @@ from tamperscope.methods.dolos.config import DolosConfig, resolve
 from tamperscope.methods.dolos.decision import (
     THRESHOLD,
     TOP_SHARE,
-    Decision,
     decide,
     image_score_rule,
     raw_score,
@@ -35,7 +36,13 @@ from tamperscope.provenance import Stopwatch
 from tamperscope.result import Localization
 from tamperscope.weights import LoadedWeights, WeightsCard
 
-_FROM_CARD = {"threshold": THRESHOLD, "image_threshold": 0.0, "image_top": TOP_SHARE}
+_FROM_CARD = {
+    "threshold": THRESHOLD,
+    "image_threshold": 0.0,
+    "image_top": TOP_SHARE,
+    "smoothing": 0.0,
+    "min_region": 0.0,
+}
 _CALIBRATION = ("image_scale", "image_bias")
 
 
@@ -87,20 +94,13 @@ class DolosLocalizer(BaseLocalizer):
         with watch.stage("decode"):
             image = read_image(source, max_pixels=self._max_pixels, id=id)
         if is_flat(image.pixels):
-            decision = _clean(image.size)
+            decision = Decision.clean(image.size, {"decision": "clean: one colour"})
         else:
             with watch.stage("map"):
                 found = self._answer(image.pixels)
             with watch.stage("decision"):
                 decision = self._decide(found, image.size)
-        return Localization(
-            score_map=decision.scores,
-            map_kind=self._card.map_kind,
-            mask=decision.mask,
-            threshold=self._config.threshold,
-            image_score=decision.image_score,
-            provenance=self._provenance(image, watch, decision.trace),
-        )
+        return self._localization(decision, image, watch, threshold=self._config.threshold)
 
     def raw(self, image: Image) -> tuple[NDArray[np.float32], float]:
         """What the paper's protocol measures, before any decision.
@@ -127,24 +127,10 @@ class DolosLocalizer(BaseLocalizer):
         return {"preset": self._preset, **chosen, "calibration": self._calibration}
 
 
-def _clean(size: tuple[int, int]) -> Decision:
-    """A picture of one colour carries no traces, and none of the networks has ever seen one."""
-    return Decision(
-        scores=np.zeros(size, np.float32),
-        mask=np.zeros(size, np.bool_),
-        image_score=0.0,
-        trace={"decision": "clean: one colour"},
-    )
-
-
 def _resolved(config: DolosConfig, network: DolosNetwork, card: WeightsCard | None) -> DolosConfig:
     """``auto`` and negative values replaced by what the weights card or the method says."""
     decision = card_decision(card, (*_FROM_CARD, *_CALIBRATION), "dolos")
-    chosen = {
-        name: decision.get(name, default)
-        for name, default in _FROM_CARD.items()
-        if getattr(config, name) < 0
-    }
+    chosen = left_to_card(config, _FROM_CARD, decision)
     resample = config.resample
     if resample == "auto":
         lanczos = network.supervision == "weak" and network.method != "attention"

@@ -1,7 +1,7 @@
 """From a network's fakeness map and label to score map, mask, image score and parts by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tamperscope.clustering.postprocess import PostprocessConfig, clean_mask, resize_map
 from tamperscope.face_parsing.parts import PARTS, REGIONS
+from tamperscope.methods.base import Decision
 from tamperscope.methods.fakelocator.config import FakeLocatorConfig
 
 FROM_CARD: Mapping[str, float] = {
@@ -52,17 +53,6 @@ class Examined:
     image_score: float
     fake: bool
     features: NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Decision:
-    """scores: float32 (h, w) in [0, 1]; mask: bool (h, w); image_score: in [0, 1]; trace: JSON-able
-    record of how they came about."""
-
-    scores: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    image_score: float
-    trace: dict[str, Any] = field(default_factory=dict)
 
 
 def has_face(labels: NDArray[np.uint8], face_share: float) -> bool:

@@ -14,9 +14,11 @@ from tamperscope.image import DEFAULT_MAX_PIXELS, Image, ImageSource, read_image
 from tamperscope.localizer import MethodCard
 from tamperscope.methods.base import (
     BaseLocalizer,
+    Decision,
     WeightsChoice,
     card_decision,
     is_flat,
+    left_to_card,
     single_weights,
     weights_name,
 )
@@ -25,7 +27,6 @@ from tamperscope.methods.fakelocator.config import FakeLocatorConfig, resolve
 from tamperscope.methods.fakelocator.decision import (
     CALIBRATION,
     FROM_CARD,
-    Decision,
     Examined,
     Fakeness,
     decide,
@@ -85,11 +86,7 @@ class FakeLocatorLocalizer(BaseLocalizer):
             max_pixels=max_pixels,
         )
         known = card_decision(weights.card, (*FROM_CARD, *CALIBRATION), "fakelocator")
-        chosen = {
-            name: known.get(name, default)
-            for name, default in FROM_CARD.items()
-            if getattr(config, name) < 0
-        }
+        chosen = left_to_card(config, FROM_CARD, known)
         self._config = replace(config, **chosen)  # type: ignore[arg-type]
         scale, bias = (known.get(name, default) for name, default in CALIBRATION.items())
         self._calibration = (scale, bias)
@@ -104,7 +101,8 @@ class FakeLocatorLocalizer(BaseLocalizer):
         with watch.stage("decode"):
             image = read_image(source, max_pixels=self._max_pixels, id=id)
         if is_flat(image.pixels):
-            decision = _clean(image.size)
+            trace = {"picture": "real", "decision": "clean: one colour", "face": False}
+            decision = Decision.clean(image.size, trace)
         else:
             with watch.stage("parsing"):
                 labels = self._labels(image)
@@ -112,14 +110,12 @@ class FakeLocatorLocalizer(BaseLocalizer):
                 found = self._answer(image, labels)
             with watch.stage("decision"):
                 decision = decide(found, image.size, self._config, calibration=self._calibration)
-        notes = {**decision.trace, "feature_grid": [self._config.size] * 2}
-        return Localization(
-            score_map=decision.scores,
-            map_kind=self._card.map_kind,
-            mask=decision.mask,
+        return self._localization(
+            decision,
+            image,
+            watch,
             threshold=self._config.threshold,
-            image_score=decision.image_score,
-            provenance=self._provenance(image, watch, notes),
+            notes={"feature_grid": [self._config.size] * 2},
         )
 
     def answer(self, image: Image) -> Fakeness:
@@ -185,15 +181,6 @@ class FakeLocatorLocalizer(BaseLocalizer):
     def _settings(self) -> dict[str, Any]:
         calibration = dict(zip(CALIBRATION, self._calibration, strict=True))
         return {"preset": self._preset, **asdict(self._config), "calibration": calibration}
-
-
-def _clean(size: tuple[int, int]) -> Decision:
-    return Decision(
-        scores=np.zeros(size, np.float32),
-        mask=np.zeros(size, np.bool_),
-        image_score=0.0,
-        trace={"picture": "real", "decision": "clean: one colour", "face": False},
-    )
 
 
 def build(
