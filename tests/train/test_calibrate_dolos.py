@@ -118,6 +118,10 @@ def test_the_threshold_is_fitted_only_when_asked_for(root: Path) -> None:
     assert report.decision["threshold"] == report.numbers["best_threshold"]
     assert done == [6]
     assert report.numbers["fake_pictures"] == 3
+    quarter = calibrate(network, chosen, data_root=root, pictures=6, flagged_real=0.25)
+    tenth = calibrate(network, chosen, data_root=root, pictures=6, flagged_real=0.1)
+    assert 0 < quarter.decision["threshold"] < tenth.decision["threshold"] < 1
+    assert 0 <= tenth.numbers["iou_at_threshold"] <= 1
     with pytest.raises(TrainingError, match="at least two fake and two real validation pictures"):
         calibrate(network, chosen, data_root=root, pictures=3)
 

@@ -107,7 +107,7 @@ def export(
         Path | None,
         typer.Option(
             "--data",
-            help="Photos of the run: calibrate the decision on those it held back.",
+            help="Photos, faces or pairs of the run: calibrate on those it held back.",
             show_default=False,
         ),
     ] = None,
@@ -117,6 +117,15 @@ def export(
     dtype: Annotated[
         str, typer.Option("--dtype", help="float16, bfloat16 or float32.")
     ] = "float16",
+    flagged_real: Annotated[
+        float,
+        typer.Option(
+            "--flagged-real",
+            min=0.0,
+            max=0.5,
+            help="DOLOS: cut where this share of real pictures lies above; 0 = at one half.",
+        ),
+    ] = 0.0,
     summary: Annotated[str, typer.Option("--summary", help="One line for the card.")] = "",
     data_note: Annotated[
         str, typer.Option("--data-note", help="For the card: what it was trained on.")
@@ -141,6 +150,7 @@ def export(
             dtype=dtype,
             card_fields={k: v for k, v in given.items() if v},
             progress=lambda done: bar.update(task, completed=done),
+            **({"flagged_real": flagged_real} if flagged_real else {}),
         )
     if as_json:
         _console.print_json(dataclasses.asdict(card))

@@ -22,7 +22,7 @@ from tamperscope.methods.dolos.decision import TOP_SHARE, mean_of_top
 from tamperscope.metrics import image_level
 from tamperscope.train.batches import collate
 from tamperscope.train.config import Recipe
-from tamperscope.train.fitting import ScoredMask, best_cut, logistic
+from tamperscope.train.fitting import ScoredMask, best_cut, iou, logistic
 from tamperscope.train.tasks.base import Record
 from tamperscope.train.tasks.dolos import DolosTask, map_of
 from tamperscope.train.tasks.dolos_data import REAL, HeldBackSource
@@ -57,6 +57,7 @@ def calibrate(
     data_root: str | Path,
     pictures: int = 400,
     fit_threshold: bool = False,
+    flagged_real: float = 0.0,
     progress: Callable[[int], None] | None = None,
 ) -> DolosCalibration:
     """Fit the decision of a network on held-back faces of its own set-up.
@@ -67,6 +68,8 @@ def calibrate(
         data_root: the face set.
         pictures: most pictures to look at, half of them real.
         fit_threshold: put the best cut of the map on the card too, in place of one half.
+        flagged_real: put the cut on the card above which this share of the cells of real pictures
+            lies; unlike ``fit_threshold`` it needs no mask. 0 for none.
         progress: called with the number of pictures done.
 
     Raises:
@@ -76,7 +79,7 @@ def calibrate(
     task = DolosTask(recipe)
     source = task.source(Path(data_root), "val")
     assert isinstance(source, HeldBackSource)
-    records, tops, maps = _look(network, task, source, min(pictures, len(source)), progress)
+    records, tops, maps, reals = _look(network, task, source, min(pictures, len(source)), progress)
     scores = np.array([float(record["score"]) for record in records])
     fake = np.array([record["kind"] != REAL for record in records])
     if min(fake.sum(), (~fake).sum()) < 2:
@@ -90,6 +93,10 @@ def calibrate(
         numbers |= {"best_threshold": cut, "best_iou": best}
         if fit_threshold:
             decision["threshold"] = cut
+    if maps and flagged_real:
+        cut = float(np.quantile(np.concatenate(reals), 1 - flagged_real))
+        decision["threshold"] = cut
+        numbers["iou_at_threshold"] = float(np.mean([iou(s > cut, m) for s, m in maps]))
     numbers |= ranked
     numbers |= {"fake_pictures": float(fake.sum()), "real_pictures": float((~fake).sum())}
     return DolosCalibration(
@@ -105,13 +112,14 @@ def _look(
     source: HeldBackSource,
     count: int,
     progress: Callable[[int], None] | None,
-) -> tuple[list[Record], NDArray[np.float64], list[ScoredMask]]:
-    """Validation records, the means of the highest cells (empty without a map), and the maps of
-    fake pictures with their true cells."""
+) -> tuple[list[Record], NDArray[np.float64], list[ScoredMask], list[NDArray[np.float32]]]:
+    """Validation records, the means of the highest cells (empty without a map), the maps of fake
+    pictures with their true cells, and the cells of real pictures."""
     network.eval()
     records: list[Record] = []
     tops: list[float] = []
     maps: list[ScoredMask] = []
+    reals: list[NDArray[np.float32]] = []
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)
         batch = collate([source[i] for i in range(start, stop)])
@@ -122,9 +130,11 @@ def _look(
             tops += [mean_of_top(scores, TOP_SHARE) for scores in found]
             pairs = zip(found, batch["mask"].numpy(), strict=True)
             maps += [(scores, cells == 1) for scores, cells in pairs if cells.any()]
+            kinds = zip(found, batch["kind"], strict=True)
+            reals += [scores.ravel() for scores, kind in kinds if kind == REAL]
         if progress is not None:
             progress(stop)
-    return records, np.array(tops), maps
+    return records, np.array(tops), maps, reals
 
 
 def _image_score(

@@ -30,10 +30,11 @@ def best_cut(
     maps: Sequence[ScoredMask], cuts: Sequence[float] | NDArray[np.float64]
 ) -> tuple[float, float]:
     """The cut with the best mean IoU of map > cut with the masks, and that IoU."""
-    means = [float(np.mean([_iou(score > cut, mask) for score, mask in maps])) for cut in cuts]
+    means = [float(np.mean([iou(score > cut, mask) for score, mask in maps])) for cut in cuts]
     best = int(np.argmax(means))
     return round(float(cuts[best]), 4), means[best]
 
 
-def _iou(flagged: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
+def iou(flagged: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks, 0 for two empty ones."""
     return float((flagged & mask).sum() / max((flagged | mask).sum(), 1))
