@@ -11,6 +11,8 @@ from tamperscope.errors import DataError
 def test_published_commands_keep_no_folders() -> None:
     words = ["/x/bin/tool", "bench", "focal", "/home/me/casia1", "--output=/home/me/r", "-n"]
     assert command_line(words) == "tool bench focal .../casia1 --output=.../r -n"
+    named = ["/x/tool", "--data", "casia1=/home/me/casia1", "/home/a=b/c=d"]
+    assert command_line(named) == "tool --data casia1=.../casia1 .../c=d"
     assert without_folders({"a": ["/home/me/w.pt", "w.pt", 1]}) == {"a": [".../w.pt", "w.pt", 1]}
 
 

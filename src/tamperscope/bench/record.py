@@ -131,7 +131,8 @@ def without_folders(value: JSON) -> JSON:
 
 def _short_argument(word: str) -> str:
     option, equals, value = word.partition("=")
-    if equals and option.startswith("-"):
+    # NAME=PATH names a data set; a path may itself hold an equals sign.
+    if equals and os.sep not in option:
         return f"{option}={_short_path(value)}"
     return _short_path(word)
 
