@@ -1,7 +1,7 @@
 """Per-picture numbers of the DOLOS protocol, kept on disk so that nothing is measured twice."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tamperscope.bench.documents import read_document, write_document
 from tamperscope.bench.predictor import Method, name_of, predict, recompressed, settings_of
+from tamperscope.bench.progress import Tick
 from tamperscope.bench.protocols import DOLOS
 from tamperscope.data.manifest import fingerprint
 from tamperscope.data.sample import Dataset, Sample
@@ -21,9 +22,6 @@ from tamperscope.provenance import config_digest, tool_commit
 
 FORMAT = "tamperscope dolos pictures"
 VERSION = 1
-
-Tick = Callable[[str], None]
-"""Called before each picture with its id."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ twice."""
 import hashlib
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from PIL import Image as PILImage
 from tamperscope.bench.documents import read_document, write_document
 from tamperscope.bench.fakelocator_study import PROTOCOL
 from tamperscope.bench.predictor import Method, name_of, predict, settings_of
+from tamperscope.bench.progress import Tick
 from tamperscope.data.manifest import hash_file
 from tamperscope.data.pair import FacePair, read_pair
 from tamperscope.errors import ClusteringError, ImageError, ResultError
@@ -30,9 +31,6 @@ FORMAT = "tamperscope fakelocator pictures"
 VERSION = 1
 PSNR_LIMIT = 100.0
 """dB: that of maps which differ by a 100,000th, and the most a single picture counts."""
-
-Tick = Callable[[str], None]
-"""Called before each picture with its id."""
 
 
 @dataclass(frozen=True, kw_only=True)

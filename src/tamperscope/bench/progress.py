@@ -5,6 +5,9 @@ from collections.abc import Callable
 Progress = Callable[[int, int, str], None]
 """Called for each picture with (number done, number of pictures, what)."""
 
+Tick = Callable[[str], None]
+"""Called before each picture with its id."""
+
 
 class Ticker:
     """Counts pictures for a `Progress`."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tamperscope.cli import _console
+from tamperscope.cli import _console, _options
 
 
 def fakelocator(
@@ -46,9 +46,7 @@ def fakelocator(
             show_default=False,
         ),
     ] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="The folder of the study's weights.")] = Path(
-        "runs/fakelocator"
-    ),
+    runs: _options.StudyRuns = Path("runs/fakelocator"),
     output: Annotated[
         Path,
         typer.Option(
@@ -58,22 +56,10 @@ def fakelocator(
             "same command goes on from there.",
         ),
     ] = Path("fakelocator-study"),
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            help="At most so many pictures of each set, evenly spaced.",
-            show_default=False,
-        ),
-    ] = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Leave out localizers whose weights are not there.")
-    ] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the record as JSON instead of the tables.")
-    ] = False,
+    limit: _options.StudyLimit = None,
+    partial: _options.Partial = False,
+    device: _options.Device = "auto",
+    as_json: _options.TablesAsJson = False,
 ) -> None:
     """Measure FakeLocator across generators, face regions and perturbations.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tamperscope.cli import _console, _inputs
+from tamperscope.cli import _console, _inputs, _options
 from tamperscope.report.plain import printable
 
 if TYPE_CHECKING:
@@ -55,25 +55,11 @@ def single_sample(
     weights: Annotated[
         str | None, typer.Option("--weights", help="Name or file.", show_default=False)
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")] = "auto",
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Enter the folders inside folders.")
-    ] = False,
-    max_pixels: Annotated[
-        int, typer.Option("--max-pixels", min=1, help="Refuse pictures with more pixels.")
-    ] = 100_000_000,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change one setting of the method; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    device: _options.Device = "auto",
+    precision: _options.Precision = "auto",
+    recursive: _options.Recursive = False,
+    max_pixels: _options.MaxPixels = 100_000_000,
+    settings: _options.Settings = None,
     grouping: Annotated[
         str, typer.Option("--grouping", help="kmeans (two clusters) or hdbscan.")
     ] = "kmeans",

@@ -18,10 +18,10 @@ Pooling = Literal["expand", "max", "top", "avg"]
 MapLoss = Literal["ce", "bce", "l1", "l2", "dice", "focal"]
 
 POOLINGS = ("expand", "max", "top", "avg")
+MAP_LOSSES = ("ce", "bce", "l1", "l2", "dice", "focal")
 
 TOP_SHARE = 0.02
 """Share of the places that `pool_top` looks at."""
-MAP_LOSSES = ("ce", "bce", "l1", "l2", "dice", "focal")
 
 
 def fake_logits(map_logits: Tensor) -> Tensor:
