@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image as PILImage
 
-from tamperscope.data.synthesis import SynthesisConfig, SynthesisDataset, compose, regions
+from tamperscope import perturb
+from tamperscope.data.synthesis import (
+    SynthesisConfig,
+    SynthesisDataset,
+    compose,
+    history,
+    regions,
+)
 from tamperscope.data.synthesis.dataset import config_from_dict
 from tamperscope.data.synthesis.sources import find_photos, held_back
 from tamperscope.data.synthesis.writer import write_dataset
@@ -126,12 +133,50 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
         SynthesisConfig(mixture={"deepfake": 1.0})
     with pytest.raises(ConfigError, match="min_fraction"):
         SynthesisConfig(min_fraction=0.4, max_fraction=0.2)
+    with pytest.raises(ConfigError, match=r"strong_saves must be in \[0, 0\.86\]"):
+        SynthesisConfig(strong_saves=0.9)
+    with pytest.raises(ConfigError, match="and camera in"):
+        SynthesisConfig(camera=2.0)
+    with pytest.raises(ConfigError, match="lowest_quality 95"):
+        SynthesisConfig(lowest_quality=95)
     with pytest.raises(ConfigError, match="unknown synthesis option"):
         config_from_dict({"sizes": [64, 64]})
     with pytest.raises(DataError, match="no photo for the split"):
         find_photos(tmp_path, split="train")
     with pytest.raises(DataError, match="no folder"):
         find_photos(tmp_path / "nowhere", split="train")
+
+
+def test_a_sensor_keeps_colours_and_leaves_its_mosaic() -> None:
+    flat = np.full((65, 98, 3), (200, 120, 40), np.uint8)
+    for seed in range(12):
+        seen = history.sensor(np.random.default_rng(seed), flat)
+        assert (seen.shape, seen.dtype) == (flat.shape, np.uint8)
+        np.testing.assert_allclose(seen.mean((0, 1)), (200, 120, 40), atol=1.5)
+    noisy = perturb.add_noise(np.full((96, 96, 3), 128, np.uint8), 6.0, np.random.default_rng(0))
+    mosaiced = history.sensor(np.random.default_rng(3), noisy).astype(float)
+    # Two of three colours of a pixel are interpolated: they vary less than what was measured.
+    green = mosaiced[..., 1]
+    spread = [green[y::2, x::2].std() for y in (0, 1) for x in (0, 1)]
+    assert max(spread) > 1.15 * min(spread)
+
+
+def test_strong_saves_leave_coarser_steps(photos: Path) -> None:
+    picture = photo(3, (96, 128))
+
+    def blockiness(strong: float) -> float:
+        rng = np.random.default_rng(5)
+        saved = [history.last_save(rng, picture, strong=strong, lowest=30) for _ in range(30)]
+        change = [np.abs(s.astype(float) - picture).mean() for s in saved]
+        return float(np.mean(change))
+
+    assert blockiness(0.86) > 1.2 * blockiness(0.0)
+
+
+def test_sensors_change_samples_and_are_off_by_default(photos: Path) -> None:
+    plain, seen = (dataset(photos, camera=c).forgery(2).image for c in (0.0, 1.0))
+    assert (plain != seen).any()
+    np.testing.assert_array_equal(plain, dataset(photos).forgery(2).image)
 
 
 @pytest.mark.parametrize("fraction", [0.02, 0.1, 0.3])

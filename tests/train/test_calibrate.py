@@ -14,7 +14,7 @@ from methods.focal.toys import bare, box, mean_colour, tiny_network, two_regions
 from tamperscope.data.synthesis import sources
 from tamperscope.errors import ConfigError, DataError, TrainingError
 from tamperscope.methods.focal.config import FocalConfig
-from tamperscope.methods.focal.decision import Calibration, decide
+from tamperscope.methods.focal.decision import Calibration, cell_logits, decide
 from tamperscope.methods.focal.features import FeatureMaps
 from tamperscope.train.calibrate import CalibrationReport, _Picture, calibrate, fit
 
@@ -153,6 +153,24 @@ def test_untouched_pictures_stay_below_the_limit(limit: float) -> None:
     untouched = [mask for mask, p in zip(masks, pictures, strict=True) if not p.mask.any()]
     assert np.mean(untouched) == pytest.approx(report.numbers["false_pixels"], abs=1e-4)
     assert np.mean(untouched) <= limit
+
+
+def test_a_limit_that_no_quantile_keeps_is_kept_all_the_same() -> None:
+    pictures = collection(0.6)
+    report = fit(pictures, max_false_pixels=0.0, false_picture_price=0, use_margin=False)
+    assert report.numbers["false_pixels"] == 0
+
+
+def test_the_cut_knows_how_rare_forged_cells_are() -> None:
+    pictures = collection(0.7)
+    calibration = fit(pictures, use_margin=False).calibration
+    assert calibration.cut_scale > 0
+    forged = [p for p in pictures if p.mask.any()]
+    logits = torch.stack([cell_logits(p.maps, calibration) for p in forged])
+    told = torch.sigmoid(calibration.cut_scale * logits + calibration.cut_bias).mean()
+    assert float(told) == pytest.approx(np.mean([p.mask for p in forged]), abs=0.01)
+    # The score itself is made as if half of the cells were forged.
+    assert float(torch.sigmoid(logits).mean()) > 1.2 * float(told)
 
 
 def test_false_alarms_have_a_price() -> None:

@@ -11,6 +11,7 @@ from tamperscope.train.objective import (
     balanced_bce,
     cell_labels,
     dice,
+    image_bce,
     training_loss,
 )
 from tamperscope.train.task_config import LossConfig
@@ -88,6 +89,26 @@ def test_the_loss_is_the_weighted_sum_of_the_logged_terms() -> None:
     expected = 0.5 * terms["contrastive"] + 2.0 * terms["bce"] + 3.0 * terms["dice"]
     torch.testing.assert_close(loss.detach(), expected)
     assert not terms["loss"].requires_grad
+
+
+def test_the_picture_term_looks_at_the_highest_cells_alone() -> None:
+    logits = torch.full((2, 10, 10), -3.0)
+    logits[:, 0, :2] = 4.0
+    masks = torch.zeros(2, 40, 40, dtype=torch.uint8)
+    masks[0, :4, :8] = 1
+    found = image_bce(logits, masks, 0.02).item()
+    assert found == pytest.approx((_softplus(-4.0) + _softplus(4.0)) / 2)
+    assert image_bce(logits, masks, 1e-6).item() == pytest.approx(found)
+    mean = (2 * 4.0 + 98 * -3.0) / 100
+    everywhere = image_bce(logits, masks, 1.0).item()
+    assert everywhere == pytest.approx((_softplus(-mean) + _softplus(mean)) / 2, rel=1e-5)
+
+
+def test_the_picture_term_is_weighed_and_logged() -> None:
+    config = LossConfig(contrastive="none", bce_weight=0.0, image_weight=0.5)
+    loss, terms = training_loss(_outputs(), _masks(), config)
+    assert set(terms) == {"loss", "image"}
+    torch.testing.assert_close(loss.detach(), 0.5 * terms["image"])
 
 
 @pytest.mark.parametrize("kind", ["info_nce_pp", "soft_contrastive"])

@@ -37,6 +37,17 @@ def synthesize(
             "--size", metavar="HxW", help="Height and width in pixels, multiples of 8; or one side."
         ),
     ] = "256x384",
+    held_back: Annotated[
+        float | None,
+        typer.Option(
+            "--held-back",
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Only of photos that training with this val_share holds back.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 1,
     settings: Annotated[
         list[str] | None,
@@ -65,6 +76,8 @@ def synthesize(
             count=count,
             seed=seed,
             size=shape,
+            split="train" if held_back is None else "val",
+            val_share=held_back or 0.0,
             options=options,
             workers=workers,
             progress=lambda done: bar.update(task, completed=done),

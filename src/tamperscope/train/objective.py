@@ -72,6 +72,24 @@ def dice(logits: Tensor, means: Tensor, valid: Tensor) -> Tensor:
     return (losses * has_forged).sum() / has_forged.sum().clamp(min=1)
 
 
+def image_bce(logits: Tensor, masks: Tensor, top: float) -> Tensor:
+    """Binary cross-entropy of the label of each picture on the mean of its highest cells.
+
+    Args:
+        logits: (B, h, w), positive = forged.
+        masks: (B, H, W) of 0/1; a picture with any forged pixel is forged.
+        top: share of the cells that count, at least one cell.
+
+    Returns:
+        A scalar >= 0, mean over the batch.
+    """
+    flat = logits.flatten(1)
+    count = max(1, round(top * flat.shape[1]))
+    scores = flat.topk(count, dim=1).values.mean(1)
+    labels = masks.flatten(1).any(1).to(scores.dtype)
+    return F.binary_cross_entropy_with_logits(scores, labels)
+
+
 def training_loss(
     outputs: Mapping[str, Tensor],
     masks: Tensor,
@@ -102,11 +120,12 @@ def training_loss(
             _contrastive(features, masks, config, generator),
         )
     evidence = outputs.get("evidence")
-    if config.bce_weight or config.dice_weight:
+    if config.bce_weight or config.dice_weight or config.image_weight:
         if evidence is None:
             raise TrainingError(
                 "the recipe weighs an evidence term but the network has no evidence map;"
-                " set loss.bce_weight=0 and loss.dice_weight=0, or turn the evidence head on"
+                " set loss.bce_weight=0, loss.dice_weight=0 and loss.image_weight=0, or turn the"
+                " evidence head on"
             )
         terms.update(_evidence_terms(evidence, masks, config))
     # Data-parallel training waits for a gradient of every weight, also in a batch without
@@ -155,4 +174,6 @@ def _evidence_terms(
         terms["bce"] = (config.bce_weight, value)
     if config.dice_weight:
         terms["dice"] = (config.dice_weight, dice(logits, means, valid))
+    if config.image_weight:
+        terms["image"] = (config.image_weight, image_bce(logits, masks, config.image_top))
     return terms

@@ -64,6 +64,10 @@ class LossConfig:
             or each picture.
         forged_share: see ``balance``, in (0, 1).
         dice_weight: weight of the soft Dice loss, over pictures that have a forged cell.
+        image_weight: weight of the binary cross-entropy of the picture's label, forged or not, on
+            the mean evidence of its ``image_top`` highest cells: what keeps untouched pictures
+            clean everywhere.
+        image_top: share of the cells, in (0, 1].
         ignore_mixed: leave out cells with 0.1 < area mean < 0.9 from every term.
     """
 
@@ -80,12 +84,15 @@ class LossConfig:
     balance: Balance = "batch"
     forged_share: float = 0.5
     dice_weight: float = 0.0
+    image_weight: float = 0.0
+    image_top: float = 0.02
     ignore_mixed: bool = True
 
     def __post_init__(self) -> None:
+        require(0 < self.image_top <= 1, "loss.image_top", self.image_top, "in (0, 1]")
         require(self.temperature > 0, "loss.temperature", self.temperature, "above 0")
         require(0 < self.forged_share < 1, "loss.forged_share", self.forged_share, "in (0, 1)")
-        for name in ("contrastive_weight", "bce_weight", "dice_weight"):
+        for name in ("contrastive_weight", "bce_weight", "dice_weight", "image_weight"):
             require(getattr(self, name) >= 0, f"loss.{name}", getattr(self, name), "at least 0")
 
 

@@ -20,6 +20,7 @@ from tamperscope.methods.focal.decision import (
     Decision,
     cell_logits,
     decide,
+    expected_f1_cut,
     image_statistics,
 )
 from tamperscope.methods.focal.features import FeatureMaps, extract
@@ -337,6 +338,44 @@ def test_threshold_from_card_and_from_the_caller() -> None:
     assert card.mask.sum() < caller.mask.sum()
     everything = decide(seen, FocalConfig(threshold=0.0), PLAIN)
     assert everything.mask.all()
+
+
+def expected_f1(probabilities: NDArray[np.float64], count: int) -> float:
+    """2 E|found and forged| / (|found| + E|forged|) for the most probable cells."""
+    ordered = np.sort(probabilities)[::-1]
+    return float(2 * ordered[:count].sum() / (count + ordered.sum()))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cut_has_the_highest_expected_f1(seed: int) -> None:
+    chances = np.random.default_rng(seed).beta(0.5, 2.0, 60)
+    count, best = expected_f1_cut(torch.from_numpy(chances).view(6, 10))
+    every = [expected_f1(chances, k) for k in range(1, 61)]
+    assert best == pytest.approx(max(every))
+    assert count == 1 + int(np.argmax(every))
+
+
+def test_certain_cells_are_all_that_is_cut_out() -> None:
+    assert expected_f1_cut(torch.tensor([1.0, 0.0, 1.0, 0.0]))[0] == 2
+    assert expected_f1_cut(torch.zeros(7))[0] == 1
+
+
+def test_each_picture_has_its_own_threshold_where_the_card_has_a_cut() -> None:
+    card = Calibration(threshold=0.9, cut_scale=1.0, cut_bias=-1.0)
+    clear, faint = (
+        decide(maps(homogeneous(0.0), e), FocalConfig(), card)
+        for e in (np.where(REGION, 5.0, -5.0), np.where(REGION, 0.5, -5.0))
+    )
+    for found in (clear, faint):
+        np.testing.assert_array_equal(found.mask, REGION)
+        np.testing.assert_array_equal(found.mask, found.scores > np.float32(found.threshold))
+        assert found.trace["cut"] == "expected-f1"
+    assert faint.threshold < clear.threshold
+    faint_maps = maps(homogeneous(0.0), np.where(REGION, 0.5, -5.0))
+    fixed = decide(faint_maps, FocalConfig(cut="fixed"), card)
+    assert (fixed.threshold, fixed.trace["cut"], fixed.mask.any()) == (0.9, "fixed", False)
+    asked = decide(maps(homogeneous(0.0), EVIDENCE), FocalConfig(threshold=0.2), card)
+    assert (asked.threshold, asked.trace["cut"]) == (0.2, "fixed")
 
 
 @pytest.mark.parametrize("config", [FocalConfig(), KMEANS], ids=lambda c: c.clustering)

@@ -25,13 +25,19 @@ class Forgery:
 
 
 def splice(
-    rng: np.random.Generator, host: Array, donor: Array, donor_mask: Mask | None, fraction: float
+    rng: np.random.Generator,
+    host: Array,
+    donor: Array,
+    donor_mask: Mask | None,
+    fraction: float,
+    *,
+    camera: float = 0.0,
 ) -> Forgery:
     """Paste an object of ``donor`` (or, without a mask, whatever a free shape cuts out of it) into
     ``host``.
     """
     h, w = host.shape[:2]
-    donor = history.piece_history(rng, donor)
+    donor = history.piece_history(rng, donor, camera=camera)
     if donor_mask is None:
         mask = regions.free_shape(rng, (h, w), fraction)
         return _finish(rng, host, _fit(rng, donor, (h, w)), mask, "splice")

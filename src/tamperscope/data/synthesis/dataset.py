@@ -30,6 +30,11 @@ class SynthesisConfig:
         object_sets: sets whose ``masks`` are salient-object masks; None = all.
         weights: how often a photo of each set (by folder name) is drawn; sets not named count their
             photos.
+        strong_saves: share of the last saves that are JPEG of quality ``lowest_quality`` to 89, in
+            [0, 0.86]; the others are mostly of 86-100.
+        lowest_quality: see ``strong_saves``.
+        camera: chance that a photo, host or donor, gets the traces of a sensor (mosaic, noise,
+            demosaicing) before the rest of its past, in [0, 1].
         flip: mirror half of the samples; a mirrored JPEG keeps its block grid because the sizes are
             multiples of 8.
     """
@@ -51,6 +56,9 @@ class SynthesisConfig:
     folders: tuple[str, ...] = ()
     object_sets: tuple[str, ...] | None = None
     weights: dict[str, float] = field(default_factory=dict)
+    strong_saves: float = 0.18
+    lowest_quality: int = 60
+    camera: float = 0.0
     flip: bool = True
 
     def __post_init__(self) -> None:
@@ -63,6 +71,10 @@ class SynthesisConfig:
             raise ConfigError("the mixture needs non-negative shares that are not all zero")
         if not 0 < self.min_fraction <= self.max_fraction < 0.5:
             raise ConfigError("forged fractions need 0 < min_fraction <= max_fraction < 0.5")
+        if not 0 <= self.strong_saves <= 0.86 or not 0 <= self.camera <= 1:
+            raise ConfigError("strong_saves must be in [0, 0.86] and camera in [0, 1]")
+        if not 1 <= self.lowest_quality < 90:
+            raise ConfigError(f"lowest_quality {self.lowest_quality}: JPEG qualities of 1 to 89")
         if min(self.size) < 32 or any(s % 8 for s in self.size):
             raise ConfigError(
                 f"size {self.size}: both sides must be multiples of 8 and at least 32"
@@ -88,7 +100,13 @@ class Synthesizer:
             # "Forged" means the minority here; a mask over half of the picture would turn the
             # labels round.
             forged = compose.pristine(host)
-        image, mask = history.last_save(rng, forged.image), forged.mask
+        image = history.last_save(
+            rng,
+            forged.image,
+            strong=self.config.strong_saves,
+            lowest=self.config.lowest_quality,
+        )
+        mask = forged.mask
         if self.config.flip and rng.random() < 0.5:
             image, mask = image[:, ::-1], mask[:, ::-1]
         return compose.Forgery(
@@ -102,14 +120,15 @@ class Synthesizer:
         host: NDArray[np.uint8],
         objects: NDArray[np.bool_] | None,
     ) -> compose.Forgery:
+        camera = self.config.camera
         fraction = regions.area_fraction(rng, self.config.min_fraction, self.config.max_fraction)
         if kind == "splice-object":
             donor, donor_mask = self.pool.draw(rng, with_object=True)
             if donor_mask is not None and donor_mask.sum() > 64:
-                return compose.splice(rng, host, donor, donor_mask, fraction)
+                return compose.splice(rng, host, donor, donor_mask, fraction, camera=camera)
             kind = "splice-shape"
         if kind == "splice-shape":
-            return compose.splice(rng, host, self.pool.draw(rng)[0], None, fraction)
+            return compose.splice(rng, host, self.pool.draw(rng)[0], None, fraction, camera=camera)
         if kind == "copymove":
             return compose.copy_move(rng, host, objects, fraction)
         if kind == "reprocess":
@@ -144,7 +163,7 @@ class Synthesizer:
         window = np.ascontiguousarray(photo[y : y + h, x : x + w])
         if objects is not None:
             objects = np.ascontiguousarray(objects[y : y + h, x : x + w])
-        return history.camera_history(rng, window), objects
+        return history.camera_history(rng, window, camera=self.config.camera), objects
 
 
 class SynthesisDataset:

@@ -4,6 +4,7 @@ editors do it.
 
 from typing import Literal, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,9 +82,38 @@ def degrade(rng: np.random.Generator, image: Array) -> Array:
     return compress_once(rng, image, 40, 92)
 
 
-def camera_history(rng: np.random.Generator, image: Array) -> Array:
-    """The past of a photo before it is edited: 0 to 2 mild operations, then usually a JPEG save."""
+def sensor(rng: np.random.Generator, image: Array) -> Array:
+    """The picture as a camera would have taken it: Bayer mosaic, sensor noise, demosaicing, then
+    often denoising.
+
+    The traces are real where the picture was shrunk before, as a photo's own colours are mosaiced.
+    """
+    h, w = (s - s % 2 for s in image.shape[:2])
+    noisy = perturb.add_noise(
+        image[:h, :w], float(rng.uniform(0.3, 4.0)), rng, shot=float(rng.choice([0.0, 0.1, 0.2]))
+    )
+    mosaic = noisy[..., 1].copy()
+    row, column = int(rng.integers(2)), int(rng.integers(2))
+    mosaic[row::2, column::2] = noisy[row::2, column::2, 0]
+    mosaic[1 - row :: 2, 1 - column :: 2] = noisy[1 - row :: 2, 1 - column :: 2, 2]
+    # OpenCV names a pattern by the second row's second and third pixel.
+    name = {(1, 1): "BG", (0, 0): "RG", (1, 0): "GB", (0, 1): "GR"}[(row, column)]
+    kind = "_EA" if rng.random() < 0.5 else ""
+    code = getattr(cv2, f"COLOR_Bayer{name}2BGR{kind}")
+    out = image.copy()
+    out[:h, :w] = cv2.cvtColor(mosaic, code)
+    if rng.random() < 0.4:
+        out = np.asarray(cv2.bilateralFilter(out, 5, float(rng.uniform(6, 20)), 1.5), np.uint8)
+    return np.ascontiguousarray(out)
+
+
+def camera_history(rng: np.random.Generator, image: Array, *, camera: float = 0.0) -> Array:
+    """The past of a photo before it is edited: 0 to 2 mild operations, then usually a JPEG save;
+    with the chance ``camera`` a sensor's traces first.
+    """
     out = image
+    if camera and rng.random() < camera:
+        out = sensor(rng, out)
     if rng.random() < 0.25:
         out = tone(rng, out, 0.7)
     if rng.random() < 0.3:
@@ -93,11 +123,13 @@ def camera_history(rng: np.random.Generator, image: Array) -> Array:
     return out
 
 
-def piece_history(rng: np.random.Generator, image: Array) -> Array:
+def piece_history(rng: np.random.Generator, image: Array, *, camera: float = 0.0) -> Array:
     """The past of a pasted piece: another camera, another compression, and what the editor did to
     make it fit.
     """
     out = image
+    if camera and rng.random() < camera:
+        out = sensor(rng, out)
     if rng.random() < 0.4:
         out = degrade(rng, out)
     if rng.random() < 0.7:
@@ -109,9 +141,11 @@ def piece_history(rng: np.random.Generator, image: Array) -> Array:
     return out
 
 
-def last_save(rng: np.random.Generator, image: Array) -> Array:
+def last_save(
+    rng: np.random.Generator, image: Array, *, strong: float = 0.18, lowest: int = 60
+) -> Array:
     """What happens to the whole picture after the forgery: rarely a resize, then a save, mostly at
-    quality 90-100.
+    quality 86-100, with the chance ``strong`` at ``lowest`` to 89.
     """
     out = image
     draw = rng.random()
@@ -121,10 +155,10 @@ def last_save(rng: np.random.Generator, image: Array) -> Array:
     elif draw < 0.16:
         out = degrade(rng, out)
     draw = rng.random()
-    if draw < 0.68:
+    if draw < 0.86 - strong:
         return _jpeg_save(rng, out, int(rng.integers(86, 101)))
     if draw < 0.86:
-        return _jpeg_save(rng, out, int(rng.integers(60, 90)))
+        return _jpeg_save(rng, out, int(rng.integers(lowest, 90)))
     if draw < 0.9:
         return perturb.webp(out, int(rng.integers(70, 100)))
     return out

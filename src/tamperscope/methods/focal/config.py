@@ -13,6 +13,7 @@ Metric = Literal["euclidean", "cosine"]
 Upsampling = Literal["nearest", "bilinear"]
 PristineRule = Literal["largest", "released", "border", "evidence"]
 NoiseRule = Literal["forged-cluster", "nearest", "pristine"]
+Cut = Literal["expected-f1", "fixed"]
 MajorityRule = Literal["keep", "swap", "clean"]
 
 
@@ -55,8 +56,10 @@ class FocalConfig:
         min_region: smallest region kept, as a share of the picture.
         fill_holes: pristine holes inside a region become forged.
         largest_component: keep only the largest region.
-        threshold: for ``seeded``: cells scoring above are forged; negative = the value on the
-            weights card.
+        cut: for ``seeded``: the threshold is each picture's own, by the F1 to be expected, where
+            the weights card has what it takes, or the ``fixed`` one.
+        threshold: for ``seeded``: cells scoring above are forged; negative = by ``cut``, with the
+            values on the weights card.
         image_threshold: pictures scoring below it get an empty mask; negative = the value on the
             weights card (0 without one). 0 lets every mask pass.
         seed: of the random starts of ``kmeans``.
@@ -88,6 +91,7 @@ class FocalConfig:
     min_region: float = 0.0
     fill_holes: bool = False
     largest_component: bool = False
+    cut: Cut = "expected-f1"
     threshold: float = -1.0
     image_threshold: float = -1.0
     seed: int = 0
@@ -130,6 +134,7 @@ _CHOICES: dict[str, Any] = {
     "pristine": PristineRule,
     "noise": NoiseRule,
     "majority": MajorityRule,
+    "cut": Cut,
     "upsampling": Upsampling,
 }
 

@@ -1,6 +1,7 @@
 """From feature and evidence maps to mask, score map and image score, on the feature grid.
 
-``seeded`` gives a probability, and the raw mask is where it exceeds the threshold. ``kmeans`` and
+``seeded`` gives a probability, and the raw mask is where it exceeds the threshold, which is chosen
+for each picture by the F1 to be expected, or is the same for all. ``kmeans`` and
 ``hdbscan`` give labels, a rule names the forged ones, and the score map is the margin between the
 similarities to both sides: 0.5 half-way between their centres, which is near the mask's boundary
 but need not be on it. A picture without a second side is clean.
@@ -51,8 +52,13 @@ class Calibration:
     sigmoid(``image_top`` * t + ``image_area`` * a + ``image_bias``) with t the mean of the highest
     1 % of the cells' logits and a the logit of the mean probability.
 
+    The probability is balanced: forged and pristine cells count as equally frequent.
+    sigmoid(``cut_scale`` * logit + ``cut_bias``) is the one at the true frequency in a forged
+    picture, from which `expected_f1_cut` takes the picture's own threshold.
+
     Attributes:
-        threshold: cells above it are forged.
+        cut_scale, cut_bias: see above; a scale of 0 leaves ``threshold`` for every picture.
+        threshold: cells above it are forged, where no cut is chosen for each picture.
         image_threshold: pictures whose score is below it get an empty mask.
     """
 
@@ -61,6 +67,8 @@ class Calibration:
     copies: float = 0.0
     bias: float = 0.0
     threshold: float = 0.5
+    cut_scale: float = 0.0
+    cut_bias: float = 0.0
     image_top: float = 1.0
     image_area: float = 0.0
     image_bias: float = 0.0
@@ -184,6 +192,36 @@ def image_statistics(logits: Tensor) -> tuple[float, float]:
     return float(top), float(torch.logit(mean))
 
 
+def expected_f1_cut(probabilities: Tensor) -> tuple[int, float]:
+    """How many of the most probable cells to call forged, so that the expected F1 is highest.
+
+    With p sorted in descending order the F1 to be expected of the first k is
+    2 (p_1 + ... + p_k) / (k + p_1 + ... + p_n): a ratio of expectations, as in Lipton, Elkan and
+    Narayanaswamy, "Optimal thresholding of classifiers to maximize F1 measure" (2014). A picture
+    with a clear forgery gets a strict cut, one with a faint trace a lenient one.
+
+    Args:
+        probabilities: any shape, in [0, 1], that of each cell being forged.
+
+    Returns:
+        k >= 1, and the F1 to be expected of it in [0, 1].
+    """
+    ordered = probabilities.flatten().double().sort(descending=True).values
+    counts = torch.arange(1, ordered.numel() + 1, dtype=torch.float64)
+    expected = 2 * ordered.cumsum(0) / (counts + ordered.sum()).clamp(min=1e-12)
+    best = int(expected.argmax())
+    return best + 1, float(expected[best])
+
+
+def own_threshold(logits: Tensor, calibration: Calibration) -> float:
+    """The balanced probability that a cell of this picture has to exceed, in [0, 1)."""
+    probabilities = torch.sigmoid(calibration.cut_scale * logits + calibration.cut_bias)
+    count, _ = expected_f1_cut(probabilities)
+    scores = torch.sigmoid(logits).flatten().sort(descending=True).values.numpy()
+    # Just below the last cell that is in, so that its equals are in as well.
+    return float(np.nextafter(scores[count - 1], np.float32(0)))
+
+
 def _is_number(value: Any) -> bool:
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return plain and math.isfinite(value)
@@ -200,14 +238,22 @@ def _decide_seeded(maps: FeatureMaps, config: FocalConfig, calibration: Calibrat
     assert maps.evidence is not None
     logits = cell_logits(maps, calibration)
     scores = torch.sigmoid(logits).numpy().astype(np.float32)
-    threshold = calibration.threshold if config.threshold < 0 else config.threshold
+    adaptive = config.threshold < 0 and config.cut == "expected-f1" and calibration.cut_scale > 0
+    if adaptive:
+        threshold = own_threshold(logits, calibration)
+    else:
+        threshold = calibration.threshold if config.threshold < 0 else config.threshold
     return Decision(
         mask=scores > threshold,
         scores=scores,
         threshold=threshold,
         image_score=image_score(logits, calibration),
         kind=MapKind.PROBABILITY,
-        trace={"clustering": "seeded", "threshold": threshold},
+        trace={
+            "clustering": "seeded",
+            "threshold": threshold,
+            "cut": "expected-f1" if adaptive else "fixed",
+        },
     )
 
 

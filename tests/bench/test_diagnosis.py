@@ -1,0 +1,147 @@
+"""What became of forged pictures, what draws a map: on answers that are known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as PILImage
+
+from tamperscope.bench.diagnosis import (
+    CONTENT,
+    attraction,
+    diagnose,
+    diagnosis_tables,
+    examine_forged,
+    outcome_of,
+    rim_and_interior,
+    summary,
+)
+from tamperscope.bench.protocols import Prediction
+from tamperscope.data import Dataset, Sample
+from tamperscope.errors import DataError
+from tamperscope.image import Image, read_image
+
+SIZE = (64, 96)
+
+
+def box(top: int, left: int, side: int) -> NDArray[np.bool_]:
+    mask = np.zeros(SIZE, np.bool_)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+TRUTH = box(16, 24, 32)
+
+
+def answer(mask: NDArray[np.bool_]) -> Prediction:
+    return Prediction(mask.astype(np.float32), mask, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("mask", "outcome"),
+    [
+        (TRUTH, "found"),
+        (box(16, 24, 10), "partly"),
+        (box(0, 80, 12), "elsewhere"),
+        (np.zeros(SIZE, np.bool_), "missed"),
+    ],
+)
+def test_outcomes(mask: NDArray[np.bool_], outcome: str) -> None:
+    assert outcome_of(mask, TRUTH) == outcome
+
+
+def test_rim_and_interior_are_apart() -> None:
+    inner = box(26, 34, 12)
+    rim, inside = rim_and_interior(inner, TRUTH)
+    assert rim == 0
+    assert inside is not None
+    assert 0 < inside < 1
+    assert rim_and_interior(TRUTH, TRUTH) == (1.0, 1.0)
+    thin = box(0, 0, 4)
+    assert rim_and_interior(thin, thin) == (1.0, None)
+
+
+def test_the_oracle_is_not_the_decision() -> None:
+    hesitant = Prediction(TRUTH * np.float32(0.3), np.zeros(SIZE, np.bool_), 0.1)
+    found = examine_forged(hesitant, TRUTH, "splice")
+    assert (found.outcome, found.f1, found.oracle, found.auc) == ("missed", 0.0, 1.0, 1.0)
+
+
+def test_groups_are_by_kind_and_size() -> None:
+    small = box(0, 0, 8)
+    findings = [
+        examine_forged(answer(TRUTH), TRUTH, "splice", 0.5),
+        examine_forged(answer(~small), small, "copymove"),
+    ]
+    table = summary(findings)
+    sizes = {"size: below 2 %", "size: above 10 %"}
+    assert set(table) == {"all", "kind: splice", "kind: copymove"} | sizes
+    row = table["all"]
+    assert isinstance(row, dict)
+    assert (row["count"], row["found"], row["elsewhere"], row["moved"]) == (2, 0.5, 0.5, 0.5)
+
+
+def picture(seed: int = 0) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    pixels = np.full((*SIZE, 3), 128, np.uint8)
+    pixels[:, 48:] = rng.integers(0, 256, (64, 48, 3))
+    return pixels
+
+
+def test_a_map_that_follows_texture_is_told() -> None:
+    image = read_image(picture())
+    busy = np.zeros(SIZE, np.float32)
+    busy[:, 48:] = 1
+    drawn = attraction(image, busy)
+    assert set(drawn) == set(CONTENT)
+    assert drawn["texture"] > 0.6
+    assert drawn["edges"] > 0.6
+    assert abs(drawn["closeness to the centre"]) < 0.2
+    assert set(attraction(image, np.zeros(SIZE, np.float32)).values()) == {0.0}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Dataset:
+    for name, seed in (("forged", 0), ("clean", 1)):
+        PILImage.fromarray(picture(seed)).save(tmp_path / f"{name}.png")
+    PILImage.fromarray(TRUTH.astype(np.uint8) * 255).save(tmp_path / "mask.png")
+    samples = (
+        Sample(
+            id="forged",
+            image_path=tmp_path / "forged.png",
+            mask_path=tmp_path / "mask.png",
+            label="forged",
+            kind="splice",
+        ),
+        Sample(id="clean", image_path=tmp_path / "clean.png", mask_path=None, label="authentic"),
+    )
+    return Dataset(name="toy", root=tmp_path, samples=samples)
+
+
+def right_half(image: Image) -> Prediction:
+    h, w = image.size
+    mask = np.zeros((h, w), np.bool_)
+    mask[:, w // 2 :] = True
+    return answer(mask)
+
+
+def test_a_set_is_examined(data: Dataset) -> None:
+    record = diagnose(right_half, {"toy": data}, shifted=True).to_dict()
+    numbers = record["numbers"]["toy"]
+    assert numbers["refused"] == 0
+    row = numbers["forged"]["kind: splice"]
+    assert (row["count"], row["partly"]) == (1, 1.0)
+    # Four columns less move the half by two: 14 instead of 16 columns of the region are hit.
+    assert row["moved"] < row["f1"]
+    assert numbers["authentic"]["pictures_flagged"] == 1.0
+    assert numbers["authentic"]["pixels_flagged"] == 0.5
+    text = diagnosis_tables(record)
+    assert "| toy | kind: splice | 1 | 0 % | 100 % |" in text
+    assert "100.0 % | 50.0 %" in text
+
+
+def test_a_mask_of_another_size_is_refused(data: Dataset, tmp_path: Path) -> None:
+    PILImage.fromarray(np.full((20, 20), 255, np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(DataError, match="mask has another size; run 'data check'"):
+        diagnose(right_half, {"toy": data})
