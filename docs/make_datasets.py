@@ -3,11 +3,16 @@
 python docs/make_datasets.py
 """
 
+import json
+from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from tamperscope.data import DATASETS, DatasetCard
 
 PAGE = Path(__file__).with_name("datasets.md")
+RECORD = PAGE.parents[1] / "results" / "duplicates.json"
 HEAD = """# Data sets
 
 <!-- Made by docs/make_datasets.py from the cards in tamperscope.data.datasets; edit those. -->
@@ -53,11 +58,12 @@ reads every file and compares the set with what is known of it:
 | `near-duplicates`, `originals` | note | nearly the same picture: of one label, or of both |
 | `shared`, `nearly-shared` | warning | the other set (`--against`) has them too |
 
-Near-duplicates are found by a perceptual hash of 63 DCT frequencies, at most 10 bits apart, and
-confirmed on 32 x 32 versions; recompressed and resized copies are found, cropped or turned ones
-are not. Shared pictures make one of the two sets useless for testing what was trained on the
-other. The exit code is 1 for errors (`--strict`: for warnings too). `--json` lists everything
-concerned.
+Shared pictures make one of the two sets useless for testing what was trained on the other. The exit
+code is 1 for errors (`--strict`: for warnings too). `--json` lists everything concerned.
+
+## Near-duplicates
+
+@DUPLICATES@
 
 ## Sets
 
@@ -66,10 +72,39 @@ concerned.
 """
 
 
+DUPLICATES = """\
+Two pictures are near-duplicates when the signs of 63 DCT frequencies differ in at most {bits} and
+their 32 x 32 versions correlate at {correlation} or above. Of {pairs:,} pairs of distinct
+photographs {wrong} taken for one ({wider} within 18 bits and .7). Of {copies} copies each, this
+share is found ([record](../results/duplicates.json), `benchmarks/duplicates.py`):
+
+| copy | found | | copy | found |
+|---|---:|---|---|---:|
+"""
+
+
 def page() -> str:
     """The whole page."""
     cards = list(DATASETS.values())
-    return HEAD + "".join(map(_row, cards)) + "".join(map(_section, cards))
+    head = HEAD.replace("@DUPLICATES@\n", _duplicates(json.loads(RECORD.read_text("utf-8"))))
+    return head + "".join(map(_row, cards)) + "".join(map(_section, cards))
+
+
+def _duplicates(record: Mapping[str, Any]) -> str:
+    numbers = record["numbers"]
+    distinct, found = numbers["distinct_pairs"], numbers["variations"]
+    wrong = distinct["taken_for_one"]
+    text = DUPLICATES.format(
+        **numbers["limits"],
+        pairs=distinct["pairs"],
+        wrong="none is" if not wrong else f"{wrong} are",
+        wider=distinct["within"]["18"][numbers["correlations"].index(0.7)],
+        copies=found[0]["copies"],
+    )
+    cells = [f"{one['name']} | {100 * one['found']:.0f} %" for one in found]
+    half = (len(cells) + 1) // 2
+    pairs = zip_longest(cells[:half], cells[half:], fillvalue=" | ")
+    return text + "".join(f"| {left} | | {right} |\n" for left, right in pairs)
 
 
 def _row(card: DatasetCard) -> str:

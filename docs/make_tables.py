@@ -1,21 +1,28 @@
-"""Put the tables made from results/ into README.md and docs/training.md, between their markers.
+"""Put the tables made from results/ into README.md and docs/training.md, between their markers, and
+write docs/published.md.
 
     python docs/make_tables.py
 
-Numbers get into the README in no other way, so that each has a record behind it.
+Numbers get into the README in no other way, so that each has a record behind it. A marker takes all
+records of its kind, ``<!-- table: accuracy -->``, or those of the files it names,
+``<!-- table: accuracy benchmark-main benchmark-faces -->``.
 """
 
 import json
 import re
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tamperscope.bench.board_tables import (
     accuracy_tables,
+    kinds_tables,
     protocol_tables,
     robustness_tables,
 )
+from tamperscope.bench.markdown import NOTHING, table
+from tamperscope.bench.record import read_record
 from tamperscope.bench.tables import (
     load_records,
     markdown_content,
@@ -26,7 +33,10 @@ from tamperscope.bench.tables import (
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
+PUBLISHED = ROOT / "docs" / "published.md"
 TRAINING = ROOT / "docs" / "training.md"
+SCALE = ROOT / "docs" / "scale.md"
+SERVE = ROOT / "docs" / "serve.md"
 RESULTS = ROOT / "results"
 NONE_YET = "No record yet.\n"
 
@@ -51,6 +61,62 @@ def _generators(records: Records) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _service(records: Records) -> str:
+    """Throughput and latency of the service beside the plain loops that took turns with it."""
+    record = records[0]
+    lines = [
+        "| | pictures per second | p50 | p95 | p99 | more time than the loop |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in record["numbers"]["rows"]:
+        name = f"loop, processes: {row['processes']}"
+        if row["what"] == "service":
+            name = f"service, workers: {row['processes']}, clients: {row['clients']}"
+            name += f", batches of up to {row['max_batch']}" if row["max_batch"] > 1 else ""
+        times = " | ".join(f"{row[p]:.2f} s" for p in ("p50", "p95", "p99"))
+        cost = f"{100 * row['cost']:+.1f} %" if "cost" in row else ""
+        lines.append(f"| {name} | {row['pictures_per_second']:.2f} | {times} | {cost} |")
+    numbers, machine = record["numbers"], record["environment"]["machine"]
+    lines += [
+        "",
+        f"`{record['method']['name']}`; {record['dataset']['name']}; {numbers['rounds']} rounds of "
+        f"{numbers['requests']} pictures; {machine['cpu']}, {machine['cores']} cores.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _scale(records: Records) -> str:
+    """Throughput of batch runs, what a million pictures cost, and what that comes to elsewhere."""
+    return "\n".join(_scale_of(record) for record in records)
+
+
+def _scale_of(record: Mapping[str, Any]) -> str:
+    numbers, machine = record["numbers"], record["environment"]["machine"]
+    lines = [
+        "| | pictures per second | hours per million | in all on 16 cores (projected) |",
+        "|---|---:|---:|---:|",
+    ]
+    for name, row in numbers["rows"].items():
+        rate = row["pictures_per_second"]
+        words = name.split()
+        cores = int(words[1]) if words[1].isdecimal() else 1
+        hours = 1e6 / rate / 3600
+        lines.append(f"| {name} | {rate:.2f} | {hours:,.1f} | {hours * cores / 16:,.1f} h |")
+    low, high = numbers["workers"]
+    ratios = (
+        (f"{high} workers against {low}", numbers["scaling"]),
+        ("one worker against the plain loop", numbers["one_worker_against_loop"]),
+        ("local engine against Ray", numbers["local_against_ray"]),
+    )
+    found = "; ".join(f"{name}: {value:.2f}x" for name, value in ratios if value is not None)
+    rounds = max(row["rounds"] for row in numbers["rows"].values())
+    facts = (
+        f"`{record['method']['name']}`; {record['dataset']['name']}; {rounds} rounds of "
+        f"{numbers['pictures']} pictures; {machine['cpu']}."
+    )
+    return "\n".join([*lines, "", f"{found}.", "", facts]) + "\n"
+
+
 TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "localization": ("localization", lambda records: markdown_table(records, intervals=True)),
     "kinds": ("localization", markdown_kinds),
@@ -58,12 +124,15 @@ TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "speed": ("speed", markdown_speed),
     "dolos": ("dolos-study", _generators),
     "accuracy": ("benchmark", accuracy_tables),
+    "by_kind": ("benchmark", kinds_tables),
     "protocols": ("benchmark", protocol_tables),
     "robustness": ("benchmark", robustness_tables),
+    "service": ("service", _service),
+    "scale": ("batch", _scale),
 }
 """Name of a marker -> kind of record it needs, function that makes its table."""
 
-MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- table: (\w+)((?: [\w-]+)*) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
 def filled(text: str, records: Records) -> str:
@@ -72,9 +141,37 @@ def filled(text: str, records: Records) -> str:
     def fill(match: re.Match[str]) -> str:
         kind, make = TABLES[match[2]]
         chosen = [record for record in records if record["kind"] == kind]
-        return match[1] + (make(chosen) if chosen else NONE_YET) + match[3]
+        if match[3]:
+            files = (RESULTS / f"{name}.json" for name in match[3].split())
+            chosen = [read_record(path) for path in files if path.is_file()]
+        return match[1] + (make(chosen) if chosen else NONE_YET) + match[4]
 
     return MARKED.sub(fill, text)
+
+
+PUBLISHED_HEAD = """# Numbers others published
+
+<!-- Made by docs/make_tables.py from results/published.toml; edit that. -->
+
+**As published, not measured here, by other protocols: not comparable with the tables of this
+project unless the protocol named beside them is the same** ([protocols](protocols.md)), and then
+only on the same pictures. They say where the bar is. What was measured here is in
+[results](../results/README.md).
+"""
+
+
+def published_page(text: str) -> str:
+    """docs/published.md from the text of results/published.toml."""
+    parts = [PUBLISHED_HEAD]
+    for one in tomllib.loads(text)["table"]:
+        named = f"`{one['protocol']}`" if one["protocol"] else "none of those named here"
+        lines = [[cell or NOTHING for cell in row] for row in one["rows"]]
+        parts += [
+            f"## {one['title']}\n",
+            f"- Source: {one['source']}\n- Protocol: {named}; {one['note']}\n",
+            table(["As published", *one["columns"]], lines, left=1),
+        ]
+    return "\n".join(parts)
 
 
 RUNS = re.compile(r"(<!-- runs -->\n).*?(<!-- end of runs -->)", re.DOTALL)
@@ -104,6 +201,9 @@ if __name__ == "__main__":
     TRAINING.write_text(
         with_runs(TRAINING.read_text(encoding="utf-8"), RESULTS / "training"), encoding="utf-8"
     )
-    README.write_text(
-        filled(README.read_text(encoding="utf-8"), load_records(RESULTS)), encoding="utf-8"
-    )
+    published = (RESULTS / "published.toml").read_text(encoding="utf-8")
+    PUBLISHED.write_text(published_page(published), encoding="utf-8")
+    for page in (README, SCALE, SERVE):
+        page.write_text(
+            filled(page.read_text(encoding="utf-8"), load_records(RESULTS)), encoding="utf-8"
+        )

@@ -1,13 +1,16 @@
 """Pictures nobody wishes to receive, made from nothing: for tests, or for a look at them.
 
 ``python tests/hostile.py FOLDER`` writes all of them there. `BROKEN` must each be refused with
-the named error; `ODD` are valid pictures in unusual clothes and must all be read.
+the named error; `ODD` are valid pictures in unusual clothes and must all be read; of `EITHER` a
+decoder may make what it can. `heavy` are pictures just within the limits that cost the most.
 """
 
+import gzip
 import io
 import random
 import struct
 import sys
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -84,6 +87,42 @@ def jpeg_claiming(width: int, height: int) -> bytes:
     return bytes(data)
 
 
+def webp_claiming(width: int, height: int) -> bytes:
+    """An extended WebP whose canvas is declared larger than its frame."""
+    canvas = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    frame = encode(photo(), "WEBP")[12:]
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\0" * 4 + canvas + frame
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def avif_claiming(width: int, height: int) -> bytes:
+    """A real AVIF whose declared extent has been rewritten."""
+    data = bytearray(encode(photo(), "AVIF"))
+    extent = data.index(b"ispe") + 8
+    data[extent : extent + 8] = struct.pack(">II", width, height)
+    return bytes(data)
+
+
+def ppm_claiming(width: int, height: int) -> bytes:
+    return b"P6 %d %d 255\n" % (width, height) + bytes(64)
+
+
+def jpeg_of_scans(width: int, height: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan is there so many times: small, and slow to decode."""
+    data = encode(Image.new("RGB", (width, height), (90, 120, 150)), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * scans + b"\xff\xd9"
+
+
+def png_16_bit(width: int, height: int) -> bytes:
+    """A 16-bit RGBA PNG of one colour, made without holding its pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 16, 6, 0, 0, 0)
+    packer, row = zlib.compressobj(1), b"\0" + b"\x12\x34" * 4 * width
+    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", data) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
 def tiff_12_bit(values: list[int]) -> bytes:
     """One row of 12-bit grey, an even number of samples, most significant bits first."""
     pairs = zip(values[::2], values[1::2], strict=True)
@@ -120,10 +159,20 @@ def _bombs() -> Iterator[Broken]:
         "bmp": bmp_claiming,
         "tiff": tiff_claiming,
         "jpeg": jpeg_claiming,
+        "ppm": ppm_claiming,
     }
     for kind, make in makers.items():
         yield Broken(f"{kind}-bomb", make(60_000, 60_000), errors.ImageTooLargeError)
     yield Broken("png-bomb-max", png_claiming(2**31 - 1, 2**31 - 1), errors.ImageTooLargeError)
+    yield Broken("webp-bomb", webp_claiming(16_383, 16_383), errors.ImageTooLargeError)
+    yield Broken("avif-bomb", avif_claiming(60_000, 60_000), errors.ImageError)
+    yield Broken("jpeg-scan-bomb", jpeg_of_scans(2000, 1500, 2000), errors.ImageTooLargeError)
+    bomb = png_claiming(60_000, 60_000)
+    yield Broken("png-bomb-gzipped", gzip.compress(bomb, mtime=0), errors.NotAnImageError)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("photo.png", bomb)
+    yield Broken("png-bomb-zipped", packed.getvalue(), errors.NotAnImageError)
 
 
 def _nonsense() -> Iterator[Broken]:
@@ -145,6 +194,43 @@ def _nonsense() -> Iterator[Broken]:
     yield Broken("png-then-noise", b"\x89PNG\r\n\x1a\n" + noise, errors.TruncatedImageError)
     yield Broken("png-short-data", png_claiming(64, 64), errors.TruncatedImageError)
     yield Broken("png-no-width", png_claiming(0, 10), errors.ImageError)
+    for brand in (b"heic", b"mif1", b"avif"):
+        box = b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0" + brand + b"miaf"
+        yield Broken(f"{brand.decode()}-then-noise", box + noise, errors.TruncatedImageError)
+    for name, value in (("nan", np.nan), ("infinity", np.inf), ("large", 7.0)):
+        floats = np.full((8, 9), value, np.float32)
+        yield Broken(f"tiff-{name}", encode(floats, "TIFF"), errors.ImageValueError)
+
+
+def _doubtful() -> Iterator[tuple[str, bytes]]:
+    """Cut and spoiled in places where some decoders still find something."""
+    rng = random.Random(1)
+    kinds = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "PPM")
+    for kind in kinds:
+        data = encode(photo(), kind)
+        for tenth in range(10):
+            yield f"{kind.lower()}-cut-at-{tenth}-tenths", data[: len(data) * tenth // 10]
+        for missing in (1, 2, 4, 12):
+            yield f"{kind.lower()}-less-{missing}", data[:-missing]
+        for number in range(4):
+            spoiled = bytearray(data)
+            for _ in range(1 + len(data) // 100):
+                spoiled[rng.randrange(len(spoiled))] = rng.randrange(256)
+            yield f"{kind.lower()}-spoiled-{number}", bytes(spoiled)
+    yield "jpeg-wide", jpeg_claiming(4000, 48)
+    yield "jpeg-narrow", jpeg_claiming(3, 3)
+    jpeg = encode(photo(), "JPEG")
+    for marker in (0xC4, 0xD8, 0xDB, 0xDD, 0xE0, 0xFE):
+        swapped = jpeg.replace(b"\xff\xc0", bytes((0xFF, marker)), 1)
+        yield f"jpeg-frame-as-{marker:02x}", swapped
+    yield "png-low", png_claiming(64, 1, zlib.compress(bytes(10**6)))
+    texts = b"".join(
+        png_chunk(b"zTXt", b"t\0\0" + zlib.compress(bytes(2**20), 9)) for _ in range(100)
+    )
+    png = encode(photo(), "PNG")
+    yield "png-text-bomb", png[:33] + texts + png[33:]
+    profile = b"p\0\0" + zlib.compress(bytes(2**27), 9)
+    yield "png-profile-bomb", png[:33] + png_chunk(b"iCCP", profile) + png[33:]
 
 
 def _odd() -> Iterator[tuple[str, bytes]]:
@@ -181,20 +267,42 @@ def _odd() -> Iterator[tuple[str, bytes]]:
     yield "photo.avif", encode(rgb, "AVIF")
     yield "photo.jp2", encode(rgb, "JPEG2000")
     yield "photo.ppm", encode(rgb, "PPM")
+    yield (
+        "huge-exif.jpg",
+        encode(rgb, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + b"\x01" * 65_000),
+    )
+    yield "looping-exif.jpg", encode(rgb, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\x08\0\0\0")
+    yield "junk-profile.jpg", encode(rgb, "JPEG", icc_profile=bytes(range(256)) * 300)
+    yield "junk-profile.png", encode(rgb, "PNG", icc_profile=b"not a profile")
+    yield "palette-alphas.png", encode(rgb.convert("P"), "PNG", transparency=bytes(range(200)))
+    yield "animated.png", encode(rgb, "PNG", save_all=True, append_images=[rgb.rotate(90)])
     yield "bad-exif.jpg", encode(rgb, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
 
 
 BROKEN: list[Broken] = [*_truncated(), *_bombs(), *_nonsense()]
 ODD: dict[str, bytes] = dict(_odd())
+EITHER: dict[str, bytes] = dict(_doubtful())
+
+
+def heavy() -> Iterator[tuple[str, bytes]]:
+    """Under 20 MB and 100 million pixels, and as dear as a picture can be for it."""
+    side = 9_999
+    yield "16-bit.png", png_16_bit(side, side)
+    yield "alpha.png", encode(Image.new("RGBA", (side, side), (1, 2, 3, 4)), "PNG")
+    yield "scans.jpg", jpeg_of_scans(side, side, 29)
+    yield "large.webp", encode(Image.new("RGB", (side, side), (1, 2, 3)), "WEBP")
+    yield "large.jp2", encode(Image.new("RGB", (9_000, 9_000), (1, 2, 3)), "JPEG2000")
+    yield "large.gif", encode(Image.new("P", (side, side)), "GIF")
+    yield "words.ppm", b"P3 1400 1400 255\n" + b"1 2 3 " * (1400 * 1400)
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for broken in BROKEN:
         (folder / f"{broken.name}.bin").write_bytes(broken.data)
-    for name, data in ODD.items():
+    for name, data in (ODD | EITHER).items():
         (folder / name).write_bytes(data)
-    print(f"{len(BROKEN)} broken and {len(ODD)} odd pictures in {folder}")
+    print(f"{len(BROKEN)} broken, {len(ODD)} odd and {len(EITHER)} doubtful pictures in {folder}")
 
 
 if __name__ == "__main__":

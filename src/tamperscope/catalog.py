@@ -13,7 +13,13 @@ from tamperscope.result import Localization, MapKind
 if TYPE_CHECKING:
     from torch import nn
 
+    from tamperscope.engines import Engine
+
 WeightsChoice: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None"
+OnnxChoice: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None"
+
+ENGINES = ("torch", "onnx")
+"""What can run the networks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,8 @@ class LoadOptions:
     max_pixels: int
     config: dict[str, Any]
     """Overrides of single fields of the method's configuration."""
+    engine: "Engine | None" = None
+    """What runs the networks; None for PyTorch itself."""
 
 
 Builder: TypeAlias = Callable[[MethodCard, LoadOptions], Localizer]
@@ -50,6 +58,7 @@ def _build_focal(card: MethodCard, options: LoadOptions) -> Localizer:
         precision=options.precision,
         max_pixels=options.max_pixels,
         options=options.config,
+        engine=options.engine,
     )
 
 
@@ -64,6 +73,7 @@ def _build_dolos(card: MethodCard, options: LoadOptions) -> Localizer:
         precision=options.precision,
         max_pixels=options.max_pixels,
         options=options.config,
+        engine=options.engine,
     )
 
 
@@ -78,6 +88,7 @@ def _build_fakelocator(card: MethodCard, options: LoadOptions) -> Localizer:
         precision=options.precision,
         max_pixels=options.max_pixels,
         options=options.config,
+        engine=options.engine,
     )
 
 
@@ -120,6 +131,7 @@ def _dolos(
             limits=_DOLOS_LIMITS + limits + (_FROM_LABELS if weak else _TRAINED_ON_FAKES),
             weights=(name, *weights),
             presets=("default", "as-published", "clustered"),
+            faces=True,
         ),
         _build_dolos,
     )
@@ -147,7 +159,7 @@ _ENTRIES = (
                 "rather than state a chance. Its mask is a lead for an examiner, not proof."
             ),
             weights=("focal-compact", "focal-hrnet-released", "focal-vit-released"),
-            presets=("default", "as-released", "as-published"),
+            presets=("default", "fast", "as-released", "as-published"),
         ),
         _build_focal,
     ),
@@ -223,6 +235,7 @@ _ENTRIES = (
             ),
             weights=("fakelocator",),
             presets=("default", "map-decision"),
+            faces=True,
         ),
         _build_fakelocator,
     ),
@@ -253,6 +266,8 @@ def load(
     device: str = "auto",
     precision: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    engine: "str | Engine" = "torch",
+    onnx: OnnxChoice = None,
     **config: Any,
 ) -> Localizer:
     """Make a method ready to run.
@@ -265,12 +280,17 @@ def load(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``...
         precision: ``auto``, ``fp32`` or ``bf16``.
         max_pixels: refuse pictures with more.
+        engine: ``torch``, or ``onnx`` for ONNX Runtime, which computes in fp32 on cpu or cuda; or
+            a `tamperscope.engines.Engine`.
+        onnx: the file that ``tamperscope export`` made of the weights, or several; by default the
+            networks are exported on first use and kept in the user's cache.
         **config: single fields of the method's configuration.
 
     Raises:
         UnknownNameError: no such method or preset.
         ConfigError: a field of the configuration that does not exist or has a wrong value.
-        WeightsError: the weights cannot be used.
+        WeightsError: the weights, or the ONNX files, cannot be used.
+        MissingExtraError: an optional dependency, such as onnxruntime, is not installed.
     """
     entry = _entry(name)
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
@@ -281,15 +301,39 @@ def load(
     preset = entry.card.presets[0] if preset is None else preset
     if preset not in entry.card.presets:
         raise unknown(f"preset of {name}", preset, entry.card.presets)
+    runs = _engine(engine, onnx, device=device, precision=precision)
     options = LoadOptions(
         preset=preset,
         weights=weights,
-        device=device,
+        device="cpu" if runs is not None and device == "auto" else device,
         precision=precision,
         max_pixels=max_pixels,
         config=dict(config),
+        engine=runs,
     )
-    return entry.build(entry.card, options)
+    localizer = entry.build(entry.card, options)
+    if runs is not None:
+        runs.settle()
+    return localizer
+
+
+def _engine(
+    name: "str | Engine", files: OnnxChoice, *, device: str, precision: str
+) -> "Engine | None":
+    if not isinstance(name, str):
+        return name
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    if name == "torch":
+        if files:
+            raise ConfigError("an ONNX file was given: use engine=onnx (--engine onnx) to run it")
+        return None
+    if precision == "bf16":
+        raise ConfigError("engine=onnx computes in fp32: leave precision out")
+    from tamperscope.engines.onnx_runtime import OnnxEngine
+
+    given = [files] if isinstance(files, str | os.PathLike) else list(files or ())
+    return OnnxEngine(given, device=device)
 
 
 def localize(source: ImageSource, *, method: str = "focal", **options: Any) -> Localization:

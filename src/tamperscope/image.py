@@ -68,6 +68,15 @@ DEFAULT_MAX_PIXELS = 100_000_000
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP, GIF, JPEG 2000, PNM, HEIC or AVIF"
 
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "gif"),
+        *("heic", "heif", "avif", "jp2", "ppm", "pgm"),
+    )
+)
+"""Endings by which pictures are picked from a folder. A file that is named is always tried."""
+
 Polarity: TypeAlias = Literal["forged-white", "forged-black"]
 
 
@@ -268,6 +277,12 @@ def _decode(source: object, max_pixels: int) -> _Decoded:
 # --- files -----------------------------------------------------------------------------------
 
 
+def longest_file(max_pixels: int) -> int:
+    """Bytes of the longest file that is tried, where pictures may have so many pixels."""
+    # Four uncompressed 32-bit channels and ample metadata fit; more is no honest picture.
+    return 16 * max_pixels + 2**26
+
+
 def _read_file(name: str, max_pixels: int) -> bytes:
     if re.match(r"[a-z]+://", name, re.IGNORECASE):
         raise NotAnImageError(f"{name}: only local files are read; download it first")
@@ -279,8 +294,7 @@ def _read_file(name: str, max_pixels: int) -> bytes:
             raise NotAnImageError(
                 f"{name or '(empty path)'}: is {kind}; give the path of a picture"
             )
-        # Four uncompressed 32-bit channels and ample metadata fit; more is no honest picture.
-        if info.st_size > 16 * max_pixels + 2**26:
+        if info.st_size > longest_file(max_pixels):
             raise ImageTooLargeError(
                 f"{name}: {info.st_size:,} bytes cannot be a picture of at most "
                 f"{max_pixels:,} pixels; raise max_pixels (--max-pixels) if it is one"
@@ -322,6 +336,8 @@ def _open(data: bytes, name: str, max_pixels: int) -> tuple[ImageFile, str]:
     with _damage_reported(name, kind), _quiet_header():
         picture = opener(io.BytesIO(data), name)
     _check_size(picture.height, picture.width, name, max_pixels)
+    if kind == "JPEG":
+        _check_scans(data, picture.height * picture.width, name)
     return picture, kind
 
 
@@ -430,6 +446,22 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+_SCANNED = 4_000_000_000
+
+
+def _check_scans(data: bytes, pixels: int, name: str) -> None:
+    """A progressive JPEG goes over all its pixels once per scan, and a scan can be as short as a
+    hundred bytes: a small file could keep a decoder busy for hours."""
+    # Inside coded data 0xff is always followed by 0; what else looks like a scan are those of
+    # embedded thumbnails, far too few to matter.
+    scans = data.count(b"\xff\xda")
+    if scans > 16 and scans * pixels > _SCANNED:
+        raise ImageTooLargeError(
+            f"{name}: {scans:,} scans of {pixels:,} pixels take too long to decode; "
+            "save it again as an ordinary JPEG"
+        )
+
+
 def _check_size(height: int, width: int, name: str, max_pixels: int) -> None:
     if height < 1 or width < 1:
         raise EmptyImageError(f"{name}: has no pixels ({height} x {width}); get the picture again")
@@ -520,14 +552,24 @@ def _three_channels(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(samples, 3, axis=2) if samples.shape[2] == 1 else samples
 
 
+def _strips(height: int, width: int) -> Iterator[slice]:
+    """Rows, about a million pixels at a time: what is computed on the way then needs no memory to
+    speak of, whatever the picture's size."""
+    step = max(1, 2**20 // width)
+    return (slice(top, min(top + step, height)) for top in range(0, height, step))
+
+
 def _over_white(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """(h, w, 3) in memory of its own; alpha, if any, composited over white."""
     if samples.shape[2] == 3:
         return np.array(samples, order="C")
-    colour, alpha = samples[..., :3], samples[..., 3:].astype(np.uint16)
-    # (c a + 255 (255 - a)) / 255 stays below 2**16, so 16 bits are enough.
-    blended = colour * alpha + (255 - alpha) * np.uint16(255) + np.uint16(127)
-    return np.ascontiguousarray((blended // 255).astype(np.uint8))
+    white = np.empty((*samples.shape[:2], 3), np.uint8)
+    for rows in _strips(*samples.shape[:2]):
+        colour, alpha = samples[rows, :, :3], samples[rows, :, 3:].astype(np.uint16)
+        # (c a + 255 (255 - a)) / 255 stays below 2**16, so 16 bits are enough.
+        blended = colour * alpha + (255 - alpha) * np.uint16(255) + np.uint16(127)
+        white[rows] = blended // 255
+    return white
 
 
 def _pil_samples(picture: PILImage.Image, name: str) -> NDArray[np.uint8]:
@@ -545,8 +587,17 @@ def _pil_samples(picture: PILImage.Image, name: str) -> NDArray[np.uint8]:
         premultiplied = {"La": "LA", "RGBa": "RGBA"}.get(picture.mode)
         straight = picture.convert(premultiplied) if premultiplied else picture
         alpha = straight.mode in ("LA", "PA", "RGBA") or "transparency" in straight.info
-        samples = np.asarray(straight.convert("RGBA" if alpha else "RGB"))
+        wanted = "RGBA" if alpha else "RGB"
+        samples = _pixels(straight if straight.mode == wanted else straight.convert(wanted))
     return _upright(samples, _orientation(picture))
+
+
+def _pixels(picture: PILImage.Image) -> NDArray[np.uint8]:
+    """(h, w, c) of a loaded picture of bytes; `numpy.asarray` would hold it three times over."""
+    pixels = np.empty((picture.height, picture.width, len(picture.getbands())), np.uint8)
+    for rows in _strips(picture.height, picture.width):
+        pixels[rows] = np.asarray(picture.crop((0, rows.start, picture.width, rows.stop)))
+    return pixels
 
 
 def _grey_16(picture: PILImage.Image) -> NDArray[np.uint16]:
@@ -573,14 +624,29 @@ def _deep_samples(data: bytes, picture: ImageFile, turn: object) -> NDArray[np.u
     array: Any = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
         return None
-    colours: NDArray[np.uint16] = array[..., [2, 1, 0, 3][: array.shape[2]]]
     # OpenCV has turned some TIFF pictures already and others not, and may read a rare layout
     # its own way. What it read is believed only where its high bytes are Pillow's.
-    high = np.asarray(picture)
-    for candidate in (colours, _upright(colours, _valid_orientation(turn))):
-        if candidate.shape == high.shape and np.array_equal(candidate >> 8, high):
-            return _upright(_from_16_bit(candidate), _orientation(picture))
+    for candidate in (array, _upright(array, _valid_orientation(turn))):
+        if (levels := _reduced_like(candidate, picture)) is not None:
+            return _upright(levels, _orientation(picture))
     return None
+
+
+def _reduced_like(array: NDArray[np.uint16], picture: ImageFile) -> NDArray[np.uint8] | None:
+    """16-bit BGR or BGRA as 8-bit RGB or RGBA by the rule, or None if its high bytes are not those
+    of the picture."""
+    shape = (picture.height, picture.width, len(picture.getbands()))
+    if array.shape != shape:
+        return None
+    order = [2, 1, 0, 3][: shape[2]]
+    levels = np.empty(shape, np.uint8)
+    for rows in _strips(*shape[:2]):
+        colours = array[rows][..., order]
+        high = picture.crop((0, rows.start, picture.width, rows.stop))
+        if not np.array_equal(colours >> 8, np.asarray(high)):
+            return None
+        levels[rows] = _from_16_bit(colours)
+    return levels
 
 
 def _orientation(picture: PILImage.Image) -> int:

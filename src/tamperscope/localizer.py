@@ -28,6 +28,8 @@ class MethodCard:
     """Names of the weights it can use; the first one ships with the package, if any does."""
     presets: tuple[str, ...]
     """Names of its presets, the default one first."""
+    faces: bool = False
+    """It is for one face that fills the picture, and knows nothing of other pictures."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from bench.plans import Red, make_plan, make_set
 from tamperscope.bench.benchmark import run_plan
 from tamperscope.bench.cache import Shelf
 from tamperscope.bench.compare import compare, compare_files, markdown_comparison
-from tamperscope.errors import DataError
+from tamperscope.errors import ConfigError, DataError
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 
@@ -22,9 +22,16 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def moved(record: dict[str, Any], name: str, mean: float) -> dict[str, Any]:
+    """A record that keeps no pictures, with another mean in its first cell."""
     found = copy.deepcopy(record)
+    found["numbers"]["values"] = []
     found["numbers"]["cells"][0]["numbers"][name]["mean"] = mean
     return found
+
+
+def measured(root: Path, method: Red) -> dict[str, Any]:
+    plan = make_plan(method, make_set(root / "set", 30, 20), perturb=("none", "jpeg:70"))
+    return run_plan(plan, Shelf(root / "cache")).record.to_dict()
 
 
 def test_a_record_is_as_good_as_itself(before: dict[str, Any]) -> None:
@@ -47,6 +54,38 @@ def test_only_what_leaves_its_interval_counts(before: dict[str, Any]) -> None:
     text = markdown_comparison(worse)
     assert "| red | tiny | none | ours | f1 |" in text
     assert "1 worse, 0 better" in text
+
+
+def test_pictures_are_compared_one_by_one_where_they_are_kept(tmp_path: Path) -> None:
+    careful, eager = measured(tmp_path, Red(level=93)), measured(tmp_path, Red(level=90))
+    found = compare(eager, careful)
+    (f1,) = [c for c in found.changes if c.key == ("red", "tiny", "none", "ours", "f1")]
+    assert f1.paired is not None
+    assert f1.paired.difference == pytest.approx(f1.after["mean"] - f1.before["mean"], abs=1e-3)
+    # Each picture loses a little, far less than pictures differ among themselves.
+    assert f1.after["mean"] > f1.before["low"]
+    assert f1.paired.high < 0
+    assert f1.verdict == "worse"
+    assert f1.key in [c.key for c in found.regressions]
+    assert compare(careful, eager).regressions == ()
+    assert compare(eager, careful, tolerance=0.5).regressions == ()
+    assert "| red | tiny | none | ours | f1 |" in markdown_comparison(found)
+    scores = [c for c in found.changes if c.key[-1] == "image_auc" and c.key[0] == "red"]
+    assert all(c.paired is not None and c.verdict == "same" for c in scores)
+    others = [c for c in found.changes if c.key[0] == "centre-box"]
+    assert all(c.paired is None and c.verdict == "same" for c in others)
+    json.dumps(found.to_dict())
+
+
+def test_other_pictures_are_not_paired(before: dict[str, Any]) -> None:
+    other = copy.deepcopy(before)
+    other["numbers"]["pictures"]["tiny"]["order"] = "another"
+    assert {c.paired for c in compare(before, other).changes} == {None}
+
+
+def test_a_negative_tolerance_is_refused(before: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="tolerance is -1: give 0 or more"):
+        compare(before, before, tolerance=-1)
 
 
 def test_false_alarms_are_worse_when_there_are_more(before: dict[str, Any]) -> None:
@@ -95,7 +134,10 @@ def test_records_of_one_method_on_one_set_compare_too() -> None:
     record["numbers"]["tampered"]["f1"]["mean"] -= 0.1
     worse = compare(json.loads(path.read_text(encoding="utf-8")), record)
     assert [c.key for c in worse.regressions] == [("focal:default", "casia1", "tampered f1")]
-    assert "| Method | Set | Number | Before | After |  |" in markdown_comparison(worse)
+    assert (
+        "| Method | Set | Number | Before | After | Paired difference | p |  |"
+        in markdown_comparison(worse)
+    )
 
 
 def test_other_kinds_are_refused() -> None:

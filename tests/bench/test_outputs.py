@@ -14,7 +14,7 @@ import pytest
 
 from bench.plans import Red, make_plan, make_set
 from tamperscope.bench import plots
-from tamperscope.bench.benchmark import Outcome, Place, run_plan
+from tamperscope.bench.benchmark import Outcome, run_plan
 from tamperscope.bench.board import Board, by_family
 from tamperscope.bench.board_tables import (
     accuracy_tables,
@@ -24,6 +24,7 @@ from tamperscope.bench.board_tables import (
     robustness_tables,
 )
 from tamperscope.bench.cache import Shelf
+from tamperscope.bench.cells import Place
 from tamperscope.bench.command import write_outputs
 from tamperscope.bench.explained import explain_record
 from tamperscope.bench.html import benchmark_page, shade
@@ -73,7 +74,7 @@ def test_every_row_names_its_protocol_and_every_table_has_references(
 ) -> None:
     text = markdown_benchmark(record)
     rows = [line for line in text.splitlines() if line.startswith(("| Red", "| Reference"))]
-    assert len(rows) == 3 * 3 * 2
+    assert len(rows) == 3 * 3 * 2 + len(record["numbers"]["differences"])
     assert {row.split(" | ")[1] for row in rows} == {"ours", "focal", "imdlbenco"}
     board = Board(record)
     shown = number(board.cell("red", HOSTILE, "ours")["numbers"]["f1"], with_interval=True)
@@ -93,13 +94,22 @@ def test_short_tables_take_the_records_they_are_for(record: dict[str, Any], tmp_
     both = [record, plain]
     accuracy = accuracy_tables(both).splitlines()
     assert accuracy[0].startswith("| Method | Set (forged + authentic) | Protocol | F1 | IoU |")
-    assert len(accuracy) == 2 + 3
-    assert accuracy[2].startswith("| Red is forged | tiny (4 + 3) | ours | ")
+    assert "| image AUC (files / jpeg:90) | s / picture |" in accuracy[0]
+    assert len(accuracy) == 2 + 3 + 3
+    assert accuracy[5].startswith("| Red is forged | tiny (4 + 3) | ours | ")
+    files, alike = (
+        number(Board(record).cell("red", HOSTILE, "ours", condition)["numbers"]["image_auc"])
+        for condition in ("none", "jpeg:90")
+    )
+    assert f" | {files} / {alike} | " in accuracy[2]
+    assert " / " not in accuracy[5].partition("ours")[2]
     side = protocol_tables(both).splitlines()
-    assert side[0] == "| Method | Set | ours: F1 | focal: macro-F1 (grid) |"
-    assert len(side) == 2 + 3
+    head = "| Method | Set | ours: F1 | focal: macro-F1 (grid) |"
+    assert side[side.index(head) + 2].startswith("| Red is forged | tiny | ")
     robust = robustness_tables(both)
-    assert robust.count("| jpeg:70 |") == 3
+    # F1 and image AUC; protocol focal has no image level
+    assert robust.count("| jpeg:70 |") == 2 + 1 + 2
+    assert "image AUC on " in robust
     assert "5 forged and 4 authentic pictures:" in robust
     assert robustness_tables([plain]) == ""
 
@@ -138,7 +148,10 @@ def test_plots_are_drawn_alike_and_only_where_something_varies(
     first = plots.draw_benchmark(small, tmp_path / "a")
     stem = "-script-src--https---evil-example-x-js-----31m---ours"
     assert [p.name for p in first] == [
-        f"{kind}{stem}.{form}" for kind in ("heat-", "curves-") for form in ("svg", "png")
+        f"{kind}{stem}{number}.{form}"
+        for number in ("", "-image-auc")
+        for kind in ("heat-", "curves-")
+        for form in ("svg", "png")
     ]
     again = plots.draw_benchmark(small, tmp_path / "b")
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in again]

@@ -15,8 +15,9 @@ import pytest
 from PIL import Image as PILImage
 
 from bench.plans import Red, make_plan, make_set, without_times
-from tamperscope.bench.benchmark import Outcome, Place, Plan, run_plan
+from tamperscope.bench.benchmark import Outcome, Plan, run_plan
 from tamperscope.bench.cache import Shelf
+from tamperscope.bench.cells import Place
 from tamperscope.bench.entrants import Entrant
 from tamperscope.bench.protocols import OURS, PROTOCOLS
 from tamperscope.bench.record import read_record
@@ -131,6 +132,7 @@ from pathlib import Path
 from bench.plans import Red, make_plan, make_set
 from tamperscope.bench.benchmark import run_plan
 from tamperscope.bench.cache import Shelf
+from tamperscope.bench.cells import Place
 
 root = Path(sys.argv[1])
 plan = make_plan(
@@ -297,17 +299,37 @@ def test_a_region_that_a_crop_loses_is_left_out_there_only(tmp_path: Path, shelf
     assert reasons == {"nothing of the forged region is left after crop:0.5"}
 
 
-def test_wholly_generated_pictures_are_forged_everywhere(data: Dataset, shelf: Shelf) -> None:
-    path = data.authentic[0].image_path
+def test_wholly_generated_pictures_have_image_level_numbers_alone(
+    data: Dataset, shelf: Shelf
+) -> None:
+    path = data.forged[0].image_path
     samples = (
         Sample(id="w", image_path=path, mask_path=None, label="forged", unmasked="whole"),
         Sample(id="u", image_path=path, mask_path=None, label="forged", unmasked="unknown"),
+        *data.authentic,
     )
-    outcome = run_plan(make_plan(Red(), replace(data, samples=samples)), shelf)
-    assert cell(outcome)["pictures"] == {"forged": 1, "authentic": 0, "excluded": 1}
-    assert cell(outcome, "centre-box")["numbers"]["iou"]["mean"] == pytest.approx(1 / 4)
+    plan = make_plan(Red(), replace(data, samples=samples), protocols=tuple(PROTOCOLS))
+    outcome = run_plan(plan, shelf)
+    assert cell(outcome)["pictures"] == {"forged": 1, "authentic": 3, "excluded": 1}
+    for one in outcome.record.to_dict()["numbers"]["cells"]:
+        numbers = {n.name: n for n in PROTOCOLS[one["protocol"]].numbers}
+        known = {name for name, value in one["numbers"].items() if value is not None}
+        alone = {n for n in numbers if numbers[n].level == "image"} | {"flagged_pixels"}
+        assert known == alone & numbers.keys()
     found: Any = outcome.record.dataset["tiny"]
     assert found["excluded"][0]["why"] == "forged, but its region is not known: give a mask"
+
+
+def test_wholly_generated_pictures_leave_the_others_numbers_alone(
+    data: Dataset, shelf: Shelf
+) -> None:
+    path = data.authentic[0].image_path
+    whole = Sample(id="w", image_path=path, mask_path=None, label="forged", unmasked="whole")
+    both = replace(data, samples=(*data.samples, whole))
+    names = ("f1", "iou", "auc", "flagged_pixels")
+    alone, mixed = (cell(run_plan(make_plan(Red(), d), shelf))["numbers"] for d in (data, both))
+    assert {n: alone[n] for n in names} == {n: mixed[n] for n in names}
+    assert mixed["image_auc"]["count"] == alone["image_auc"]["count"] + 1
 
 
 def test_limit_workers_and_seed(data: Dataset, shelf: Shelf) -> None:

@@ -15,7 +15,6 @@ from data import layouts
 from tamperscope.data import load
 from tamperscope.data.check import Finding, SetReport, check_set
 from tamperscope.data.datasets import DATASETS, Count
-from tamperscope.data.duplicates import Fingerprint, fingerprint_of, near_pairs
 from tamperscope.errors import ConfigError, DataError, UnknownNameError
 
 
@@ -272,11 +271,14 @@ def test_counts_are_compared_with_all_known_ones(
     assert verdict == "sound"
     finding, verdict = counted(monkeypatch, good, theirs)
     assert finding is not None
-    assert finding.text == "5 forged and 2 authentic pictures; known: 7 forged, 2 authentic (them)"
+    assert finding.text == (
+        "5 forged and 2 authentic pictures agree with no known count: a number on them is not one "
+        "on the set as others have it; known: 7 forged, 2 authentic (them)"
+    )
     assert verdict == "usable with care"
     finding, verdict = counted(monkeypatch, good, Count(forged=5, authentic=9, who="them"))
     assert finding is not None
-    assert finding.text.startswith("5 forged pictures as known, but 2 authentic ones; known: 5")
+    assert finding.text.startswith("5 forged pictures as known, but 2 authentic ones: image-")
     assert verdict == "usable with care"
     shutil.rmtree(good / "authentic")
     _, verdict = counted(monkeypatch, good, Count(forged=5, authentic=9, who="them"))
@@ -307,50 +309,6 @@ def test_what_cannot_be_checked(good: Path, tmp_path: Path) -> None:
     shutil.rmtree(good / "authentic")
     with pytest.raises(DataError, match="nothing pairs up: 0 and 9 more are without masks in .*:"):
         check_set("folder", good)
-
-
-# --- the search for near-duplicates ----------------------------------------------------------
-
-
-def test_near_pairs_are_all_pairs_within_the_limit() -> None:
-    rng = np.random.default_rng(0)
-    centres = rng.integers(0, 2**63, 12, np.uint64)
-    small = np.zeros((32, 32), np.uint8)
-
-    def shaken(bits: int) -> int:
-        for place in rng.choice(63, rng.integers(0, 14), replace=False):
-            bits ^= 1 << int(place)
-        return bits
-
-    hashes = [shaken(int(c)) for c in centres for _ in range(10)]
-    prints: list[Fingerprint | None] = [Fingerprint(h, small) for h in hashes]
-    expected = [
-        (i, j)
-        for i in range(len(hashes))
-        for j in range(i + 1, len(hashes))
-        if (hashes[i] ^ hashes[j]).bit_count() <= 10
-    ]
-    assert 100 < len(expected) < 540
-    assert near_pairs(prints) == expected
-    both = near_pairs(prints[:60], prints[60:])
-    assert both == [(i, j - 60) for i, j in expected if i < 60 <= j]
-
-
-def test_equal_hashes_of_pictures_that_differ_are_no_pair() -> None:
-    dark, light = np.zeros((32, 32), np.uint8), np.full((32, 32), 40, np.uint8)
-    assert near_pairs([Fingerprint(5, dark), Fingerprint(5, light)]) == []
-    assert near_pairs([Fingerprint(5, dark), None, Fingerprint(5, dark)]) == [(0, 2)]
-    assert near_pairs([]) == []
-
-
-def test_fingerprints_survive_recompression_and_resizing(tmp_path: Path) -> None:
-    whole = fingerprint_of(scene(1))
-    again = np.asarray(PILImage.open(save(tmp_path / "a.jpg", scene(1), quality=40)))
-    shrunk = np.asarray(PILImage.fromarray(scene(1)).resize((50, 40)))
-    prints: list[Fingerprint | None] = [whole, fingerprint_of(again), fingerprint_of(shrunk)]
-    assert near_pairs(prints) == [(0, 1), (0, 2), (1, 2)]
-    assert near_pairs([whole, fingerprint_of(scene(2))]) == []
-    assert fingerprint_of(np.full((9, 9, 3), 77, np.uint8)).bits is None
 
 
 def test_pictures_too_flat_to_tell_apart_are_no_pairs(tmp_path: Path) -> None:

@@ -25,6 +25,24 @@ def test_every_set_has_its_section() -> None:
     assert re.findall(r"^### (\S+)$", text, re.MULTILINE) == list(DATASETS)
 
 
+def test_the_cards_know_the_counts_that_are_in_use() -> None:
+    counts = {
+        name: [(c.forged, c.authentic) for c in card.counts] for name, card in DATASETS.items()
+    }
+    assert [forged for forged, _ in counts["casia1"]] == [921, 920, 923]
+    assert counts["casia1"][0] == (921, 800)
+    assert counts["casia2"] == [(5123, 7491)]
+    assert counts["columbia"] == [(180, 183), (160, None)]
+    assert counts["coverage"] == counts["dso1"] == [(100, 100)]
+    assert counts["nist16"] == [(564, None), (564, 874), (160, 160)]
+    assert counts["ffpp"] == [(1000, None)]
+    assert counts["misd"][-1] == (227, None)
+    assert [forged for forged, _ in counts["imd2020"]] == [2010, 2020]
+    assert counts["korus"] == [(220, 220)]
+    assert counts["cocoglide"] == [(512, 512)]
+    assert any("9 of the 100 masks differ in size" in t for t in DATASETS["coverage"].traps)
+
+
 def test_the_block_of_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layouts.coverage(tmp_path)
     text = (DOCS / "datasets.md").read_text(encoding="utf-8")

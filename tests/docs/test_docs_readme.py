@@ -4,6 +4,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tamperscope.bench.protocols import PROTOCOLS
 from tamperscope.bench.tables import load_records
 from tamperscope.cli.main import app
 from tamperscope.image import read_image, read_mask
@@ -91,10 +93,34 @@ def test_tables_fill_their_markers_and_nothing_else() -> None:
     tables = script("docs/make_tables.py")
     text = "a\n<!-- table: speed -->\nold\n<!-- end of table -->\nb 0.5\n"
     assert tables.filled(text, []) == text.replace("old\n", tables.NONE_YET)
-    names = re.findall(r"<!-- table: (\w+) -->", README)
+    names = re.findall(r"<!-- table: (\w+)[ \w-]* -->", README)
     assert names
     assert set(names) <= set(tables.TABLES)
     assert README.count("<!-- end of table -->") == len(names)
+
+
+def test_a_marker_may_name_the_records_it_takes() -> None:
+    tables = script("docs/make_tables.py")
+    text = "<!-- table: accuracy {} -->\n<!-- end of table -->\n"
+    made = tables.filled(text.format("benchmark-main"), [])
+    assert "| casia1 (918 + 400) | ours |" in made
+    assert tables.NONE_YET in tables.filled(text.format("no-such-record"), [])
+
+
+def test_published_numbers_have_a_source_and_are_no_one_s_here() -> None:
+    tables = script("docs/make_tables.py")
+    text = (ROOT / "results" / "published.toml").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "published.md").read_text(encoding="utf-8")
+    assert tables.published_page(text) == page, "run: python docs/make_tables.py"
+    assert "As published, not measured here" in page
+    for one in tomllib.loads(text)["table"]:
+        assert one["source"]
+        assert one["note"]
+        assert one["protocol"] in ("", *PROTOCOLS)
+        for row in one["rows"]:
+            assert len(row) == 1 + len(one["columns"])
+            numbers = [float(n) for cell in row[1:] if cell for n in cell.split(" / ")]
+            assert all(0 < n < 1 for n in numbers)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -34,6 +34,7 @@ def config(**changes: Any) -> ServeConfig:
         "time_limit": 20.0,
         "memory_limit": 512 * MIB,
         "grace": 5.0,
+        "spare_workers": 0,
     }
     return ServeConfig(**{**usual, **changes})
 

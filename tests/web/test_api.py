@@ -10,6 +10,7 @@ import pytest
 
 from hostile import BROKEN, Broken, encode, photo
 from tamperscope.web import schemas
+from tamperscope.web.config import MethodChoice
 from tamperscope.web.guard import SECURITY_HEADERS
 from web.service import Running, config, picture, pixels_of, problem, running, truth
 
@@ -21,6 +22,8 @@ def test_a_form_is_answered_with_the_mask(service: Running) -> None:
     assert answer.name == "holiday.png"
     assert answer.method == "bright"
     assert answer.map_kind == "saliency"
+    assert answer.map_top == 1
+    assert answer.explanation.caution is None
     assert answer.size == schemas.Size(height=48, width=64)
     assert answer.forged_fraction == pytest.approx(truth().mean())
     assert answer.verdict.startswith("suspicious region: 6.2 % of the picture")
@@ -59,6 +62,16 @@ def test_everything_can_be_asked_for(service: Running) -> None:
     ]
 
 
+def test_a_map_of_small_numbers_says_what_its_levels_stand_for() -> None:
+    with running(config(methods=(MethodChoice(name="faint"),))) as service:
+        answer = service.send(picture(), include=["map"]).json()
+    assert answer["map_kind"] == "fakeness"
+    assert answer["map_top"] == pytest.approx(0.14)  # twice the threshold: above the highest score
+    levels = pixels_of(answer["map"])
+    assert levels.max() / 255 * answer["map_top"] == pytest.approx(0.1 * 250 / 255, abs=0.001)
+    assert answer["explanation"]["caution"].startswith("The method sees no face in this picture.")
+
+
 def test_a_mask_as_run_lengths_is_cocos(service: Running) -> None:
     mask = service.send(picture(), mask="rle").json()["mask"]
     assert mask["format"] == "rle"
@@ -76,6 +89,7 @@ def test_methods_say_what_they_are(service: Running) -> None:
         ("bright", True, None),
         ("dark", True, None),
     ]
+    assert [m.faces for m in answer.methods] == [False, True]
     assert answer.limits.max_bytes == 2 << 20
     assert answer.limits.workers == 2
 
@@ -90,8 +104,12 @@ def test_hostile_files_get_a_typed_error(service: Running, broken: Broken) -> No
 
 def test_refusals_say_the_remedy(service: Running) -> None:
     cases = [
-        (service.send(b""), "image_empty", "is empty (0 bytes); get the file again"),
-        (service.send(b"hello"), "image_unsupported", "is not a picture; give a JPEG, PNG"),
+        (service.send(b""), "image_empty", "the file is empty (0 bytes); get the file again"),
+        (
+            service.send(b"hello"),
+            "image_unsupported",
+            "the file is not a picture; give a JPEG",
+        ),
         (
             service.send(picture((1001, 1000))),
             "image_too_large",
@@ -270,6 +288,8 @@ def test_metrics_count_what_happens(service: Running) -> None:
     assert service.number(damaged) == before[1] + 1
     text = service.client.get("/metrics").text
     assert "tamperscope_workers_ready 2.0" in text
+    for path, status in (("/v1/localize", 200), ("/v1/localize", 415), ("/metrics", 200)):
+        assert f'tamperscope_http_requests_total{{path="{path}",status="{status}"}}' in text
     assert 'tamperscope_http_requests_total{path="other",status="404"}' in text
     assert "strangers" not in text
 

@@ -36,6 +36,8 @@ TOKEN = "0123456789abcdef"
         ),
         ({"token": "with a space in the middle"}, "printable ASCII without spaces"),
         ({"port": 70000}, "port 70000 must be in 0..65535; 0 takes a free one"),
+        ({"batch_size": 0}, "batch_size is 0; use at least 1"),
+        ({"spare_workers": -1}, "spare_workers is -1; use at least 0"),
         ({"queue_size": 0}, "queue_size is 0; use at least 1"),
         ({"time_limit": float("nan")}, "time_limit is nan; use at least 0.1"),
         ({"memory_limit": 1}, f"memory_limit is 1; use at least {64 * MIB}"),
@@ -84,6 +86,7 @@ def cli(*arguments: str) -> Any:
 
 def test_the_command_line_sets_everything(served: list[ServeConfig]) -> None:
     options = "--port 9 --workers 2 --threads 3 --queue 4 --max-megabytes 5 --max-pixels 6"
+    options += " --max-batch 5 --spare 2"
     more = "--time-limit 7 --memory 80 --allow-host a --allow-host b --device cpu"
     chosen = "-m focal -m dolos-patches --preset focal=as-released --weights dolos-patches=w.pth"
     result = cli(*f"{options} {more} {chosen} --token {TOKEN}".split())
@@ -94,6 +97,8 @@ def test_the_command_line_sets_everything(served: list[ServeConfig]) -> None:
             workers=2,
             threads=3,
             queue_size=4,
+            batch_size=5,
+            spare_workers=2,
             max_bytes=5 * MIB,
             max_pixels=6,
             time_limit=7.0,

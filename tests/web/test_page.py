@@ -11,6 +11,7 @@ import pytest
 from PIL import Image as PILImage
 
 from hostile import encode, photo
+from tamperscope.web.config import MethodChoice
 from web.browser import chromium
 from web.service import Running, config, picture, running, truth
 
@@ -21,6 +22,12 @@ pytestmark = pytest.mark.timeout(180)
 def browser() -> Iterator[Any]:
     with chromium() as found:
         yield found
+
+
+CAUTION = (
+    "The method sees no face in this picture. It was made for faces: what it says about anything "
+    "else means little."
+)
 
 
 class Page:
@@ -187,8 +194,8 @@ def test_two_methods_are_compared_in_one_view(open_page: Callable[..., Page]) ->
     page.wait_for(".number", "0.98")
     page["#compare"].select_option("dark")
     page.expect(page[".card"]).to_have_count(2)
-    assert page[".pane-title"].all_inner_texts() == ["Toy bright", "Toy dark"]
-    assert page[".parts li"].all_inner_texts() == ["mouth 0.75", "left eye 0.50"]
+    assert page[".pane-title"].all_inner_texts() == ["Toy bright · 0.98", "Toy dark · 0.84"]
+    assert page[".parts li"].all_inner_texts() == ["mouth\n0.75", "left eye\n0.50"]
     page["label:has(input[value=picture])"].click()
     page["#zoom-in"].click()
     page["#zoom-in"].click()
@@ -206,11 +213,43 @@ def test_two_methods_are_compared_in_one_view(open_page: Callable[..., Page]) ->
     assert not np.array_equal(page.drawn(0), page.drawn(1))
 
 
+def test_small_numbers_are_shown_on_a_scale_of_their_own(browser: Any) -> None:
+    with running(config(methods=(MethodChoice(name="faint"), MethodChoice(name="dark")))) as toys:
+        toys.wait_until_ready()
+        page = Page(browser, toys.address)
+        page.choose(("face.png", picture((96, 128))))
+        page.wait_for(".number", "0.98")
+        # The map stays below 0.1: the scale ends at twice its threshold, and says so.
+        page.wait_for(".pane-scale-name", "fakeness, not a probability")
+        page.wait_for(".pane-scale-top", "0.140")
+        page.wait_for(".level output", "0.070")
+        page.wait_for(".caution-text", CAUTION)
+        page.wait_for(".parts h4", "Mean fakeness by part of the face")
+        assert page[".parts li.high"].all_inner_texts() == ["mouth\n0.075"]
+        page["label:has(input[value=heat])"].click()
+        lightest = page.drawn()[..., :3].reshape(-1, 3).astype(int).sum(axis=1).max()
+        assert lightest > 350  # without a scale of its own it would stay below 100
+        page["label:has(input[value=mask])"].click()
+        assert page[".pane-scale"].is_hidden()
+        page.slide(".level input", 0)
+        page.wait_for(".level-note", "Every score from 0.000 up: 100 % of the picture.")
+        page["#compare"].select_option("dark")
+        page.expect(page[".card"]).to_have_count(2)
+        page["label:has(input[value=heat])"].click()
+        assert page[".pane-scale-top"].all_inner_texts() == ["0.140", "1.00"]
+        assert page[".card >> nth=1"].locator(".caution-text").is_hidden()
+        groups = page["#method optgroup"].evaluate_all("(all) => all.map((one) => one.label)")
+        assert groups == ["For one face that fills the picture"]
+        assert page.errors == []
+        page.context.close()
+
+
 def test_before_and_after_meet_at_the_divider(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.choose(("half.png", encode(np.full((80, 80, 3), 230, np.uint8), "PNG")))
     page.wait_for(".number", "0.90")
     page["label:has(input[value=split])"].click()
+    assert page[".pane-left"].inner_text() == "picture as given"
     shown = page.drawn()
     row = shown[shown.shape[0] // 4]
     middle = shown.shape[1] // 2
@@ -270,11 +309,16 @@ def test_what_fails_says_why_and_the_rest_goes_on(open_page: Callable[..., Page]
         ("large.png", b"\0" * (3 << 20)),
         ("good.png", picture()),
     )
-    page.wait_for("#progress-label", "3 of 3 examined")
+    page.wait_for("#progress-label", "1 of 3 examined, 2 could not be")
     states = page[".item-state"].all_inner_texts()
-    assert states[0].startswith("is not a picture; give a JPEG, PNG")
+    assert states[0] == "not a picture that can be read"
     assert states[1] == "larger than the limit of 2 MB"
     assert states[2] == "6.2 % marked"
+    # Asking again would give the same answer, and is not offered.
+    assert page[".item-retry:visible"].count() == 0
+    page[".item-open >> nth=0"].click()
+    page.wait_for(".note-head", "Could not be examined")
+    assert page[".note-text"].inner_text().startswith("The file is not a picture; give a JPEG")
     assert page[".item-name"].first.inner_text() == "<img src=x onerror=alert(1)>.png"
     page[".item-open >> nth=2"].click()
     page.wait_for(".number", "0.98")
@@ -315,7 +359,7 @@ def test_no_accessibility_rule_is_broken(
     page.expect(page["#method option"]).to_have_count(2)
     assert broken_rules(axe, page) == []
     page.choose(("a.png", picture((96, 128))), ("b.png", b"broken"))
-    page.wait_for("#progress-label", "2 of 2 examined")
+    page.wait_for("#progress-label", "1 of 2 examined, 1 could not be")
     page["#compare"].select_option("dark")
     page.expect(page[".card"]).to_have_count(2)
     assert broken_rules(axe, page) == []

@@ -15,22 +15,31 @@ from tamperscope.localizer import MethodCard
 from tamperscope.provenance import JSON, Provenance
 from tamperscope.result import Localization, MapKind
 
+KINDS = {
+    "bright": MapKind.SALIENCY,
+    "dark": MapKind.PROBABILITY,
+    "faint": MapKind.FAKENESS,
+}
+
 
 def card(name: str) -> MethodCard:
     return MethodCard(
         name=name,
         title=f"Toy {name}",
         paper="none",
-        map_kind=MapKind.SALIENCY if name == "bright" else MapKind.PROBABILITY,
+        map_kind=KINDS[name],
         summary=f"Marks what is {name}.",
         limits="It knows nothing of forgery.",
         weights=(),
         presets=("default",),
+        faces=name != "bright",
     )
 
 
 class Toy:
-    """Marks what is bright (or dark). The color of the first pixel makes it misbehave.
+    """Marks what is bright, or dark, or bright on a tenth of the scale (faint).
+
+    The color of the first pixel makes it misbehave.
 
     (250, n, 0): hang; (251, n, 0): die; (252, n, 0): ask for too much memory; (253, n, 0): raise;
     (254, n, 0): take n hundredths of a second; (249, n, 0): print, as libraries do.
@@ -50,11 +59,12 @@ class Toy:
         if self.card.name == "dark":
             scores = np.float32(1) - scores
         mask = scores > np.float32(0.7)
+        scale = np.float32(0.1 if self.card.name == "faint" else 1.0)
         return Localization(
-            score_map=scores,
+            score_map=scores * scale,
             map_kind=self.card.map_kind,
             mask=mask,
-            threshold=0.7,
+            threshold=0.7 * float(scale),
             image_score=float(scores.max()),
             provenance=self._provenance(image),
         )
@@ -66,7 +76,11 @@ class Toy:
         return results
 
     def _provenance(self, image: Image) -> Provenance:
-        face = {"parts": {"mouth": 0.75, "left_eye": 0.5}} if self.card.name == "dark" else {}
+        faces: dict[str, dict[str, Any]] = {
+            "dark": {"parts": {"mouth": 0.75, "left_eye": 0.5}},
+            "faint": {"parts": {"mouth": 0.075, "left_eye": 0.005}, "face": False},
+        }
+        face = faces.get(self.card.name, {})
         return Provenance(
             version="0",
             commit=None,
@@ -106,6 +120,6 @@ def load(name: str, **options: Any) -> Toy:
     """Takes the arguments of `tamperscope.load`."""
     if options["weights"] is not None:
         raise WeightsNotFoundError(f"no weights {options['weights']!r}: leave them out")
-    if name not in ("bright", "dark"):
-        raise ConfigError(f"no toy {name!r}: use bright or dark")
+    if name not in KINDS:
+        raise ConfigError(f"no toy {name!r}: use {', '.join(KINDS)}")
     return Toy(name, options["max_pixels"])

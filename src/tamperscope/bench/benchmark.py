@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tamperscope.bench.cache import Shelf, finite_or_none, method_key
-from tamperscope.bench.cells import Cell, Job, Measured, measure_cell
+from tamperscope.bench.cells import Cell, Job, Measured, Place, measure_cell
 from tamperscope.bench.entrants import Entrant
+from tamperscope.bench.paired import paired_numbers
 from tamperscope.bench.pictures import Excluded, Surveyed, describe_set, survey
 from tamperscope.bench.predictor import Method, describe_method, weights_of
 from tamperscope.bench.progress import Progress
@@ -70,15 +71,6 @@ class Plan:
         """The condition that main tables, kinds and pictures are about."""
         names = [condition.name for condition in self.conditions]
         return IDENTITY.name if IDENTITY.name in names else names[0]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Which cell: method, set and perturbation, by their names in the tables."""
-
-    method: str
-    dataset: str
-    condition: str
 
 
 @dataclass(kw_only=True)
@@ -215,6 +207,13 @@ def _record(
             "conditions": [_plain(c.describe()) for c in plan.conditions],
             "seed": plan.seed,
             "measured_at": dict(sorted(commits.items())),
+            **paired_numbers(
+                cells,
+                sets,
+                plan.protocols,
+                plain=plan.plain,
+                references=[e.name for e in plan.entrants if e.reference],
+            ),
         },
         rows=_rows(cells, plan.protocols) if plan.rows else None,
     )

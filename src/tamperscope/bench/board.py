@@ -21,6 +21,7 @@ class Column:
     title: str
     higher_is_better: bool
     oracle: bool
+    image_level: bool = False
 
     @property
     def heading(self) -> str:
@@ -89,28 +90,66 @@ class Board:
                 title=n["title"],
                 higher_is_better=bool(n["higher_is_better"]),
                 oracle=bool(n["oracle"]),
+                image_level=n.get("level") == "image",
             )
             for n in self.protocols[protocol]["numbers"]
         ]
 
+    def shown(self, dataset: str, protocol: str) -> list[Column]:
+        """The numbers that any method has on the set, its leading one first: a set without
+        authentic pictures, or without forged regions, has not all."""
+        cells = [self.cell(name, dataset, protocol)["numbers"] for name in self.methods]
+        columns = self.columns(protocol)
+        known = [c for c in columns if any(n[c.name] is not None for n in cells)] or columns
+        aucs = [c for c in known if c.image_level and c.title.startswith("image AUC")]
+        first = known[0] if columns[0] in known or not aucs else aucs[0]
+        return [first, *(c for c in known if c != first)]
+
+    def leading(self, dataset: str, protocol: str) -> list[Column]:
+        """The set's main number, and the image AUC where that is another."""
+        columns = self.shown(dataset, protocol)
+        aucs = [c for c in columns if c.image_level and c.title.startswith("image AUC")]
+        return list(dict.fromkeys([columns[0], *aucs[:1]]))
+
     def value(
-        self, method: str, dataset: str, protocol: str, condition: str | None = None
+        self,
+        method: str,
+        dataset: str,
+        protocol: str,
+        condition: str | None = None,
+        column: Column | None = None,
     ) -> Interval | None:
-        """The protocol's main number there."""
-        main = self.columns(protocol)[0].name
-        found: Interval | None = self.cell(method, dataset, protocol, condition)["numbers"][main]
+        """One number there; by default the main one."""
+        column = column or self.leading(dataset, protocol)[0]
+        numbers = self.cell(method, dataset, protocol, condition)["numbers"]
+        found: Interval | None = numbers[column.name]
         return found
 
-    def ranked(self, dataset: str, protocol: str) -> list[str]:
-        """Methods, best main number first, and after them the references likewise."""
+    def ranked(self, dataset: str, protocol: str, column: Column | None = None) -> list[str]:
+        """Methods, best number first (by default the main one), then the references likewise."""
+        by = column or self.leading(dataset, protocol)[0]
 
         def place(name: str) -> tuple[bool, float]:
-            found = self.value(name, dataset, protocol)
-            good = self.columns(protocol)[0].higher_is_better
-            mean = float("-inf") if found is None else found["mean"] * (1 if good else -1)
-            return bool(self.methods[name]["reference"]), -mean
+            found = self.value(name, dataset, protocol, column=by)
+            mean = float("-inf") if found is None else found["mean"]
+            return bool(self.methods[name]["reference"]), -mean if by.higher_is_better else mean
 
         return sorted(self.methods, key=place)
+
+    def differences(self, dataset: str, protocol: str) -> list[Mapping[str, Any]]:
+        """Paired differences between methods on the set, by numbers of the protocol."""
+        found = self.record["numbers"].get("differences", [])
+        return [d for d in found if (d["dataset"], d["protocol"]) == (dataset, protocol)]
+
+    def changes(self, dataset: str, protocol: str, column: Column) -> dict[tuple[str, str], Any]:
+        """(method, condition) -> paired change of a number from the plain condition."""
+        found = self.record["numbers"].get("changes", [])
+        wanted = (dataset, protocol, column.name)
+        return {
+            (c["method"], c["condition"]): c
+            for c in found
+            if (c["dataset"], c["protocol"], c["number"]) == wanted
+        }
 
     def title(self, method: str) -> str:
         """Of a method, with its name in the tables where the title does not tell it."""

@@ -26,6 +26,15 @@ Tick = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Which cell: method, set and perturbation, by their names in the tables."""
+
+    method: str
+    dataset: str
+    condition: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """One picture's entry, in the order of the set."""
 
@@ -218,7 +227,10 @@ def _score(
     prediction: Prediction, loaded: Loaded, protocols: Mapping[str, Protocol]
 ) -> dict[str, Row] | str:
     try:
-        return {key: p.score(prediction, loaded.truth) for key, p in protocols.items()}
+        return {
+            key: p.score(prediction, loaded.truth, whole=loaded.whole)
+            for key, p in protocols.items()
+        }
     except DataError as error:
         return " ".join(str(error).split())
 

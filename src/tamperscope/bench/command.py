@@ -1,8 +1,9 @@
 """The command ``bench``: from names to a record, tables, plots and a page."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tamperscope.bench.benchmark import Note, Outcome, Plan, run_plan
@@ -61,6 +62,7 @@ def main_benchmark(
     protocols: Sequence[str] = (),
     perturb: Sequence[str] = (),
     weights: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
     options: Options | None = None,
     progress: Progress | None = None,
     note: Note | None = None,
@@ -70,11 +72,12 @@ def main_benchmark(
     Args:
         methods: names of methods, with ``:PRESET`` where another than the default is meant, or of
             references.
-        data: ``NAME=ROOT``, a reader's name and the set's folder.
+        data: ``NAME=ROOT``, a reader's name and the set's folder, or ``LABEL:NAME=ROOT``.
         protocols: names, or "all"; without any, ``ours``.
         perturb: specs or names of grids (see `tamperscope.perturb`); pictures as they are come
             first in any case.
         weights: ``METHOD=FILE``, a method as in ``methods``.
+        settings: options of readers, by the set's label (its reader's name without one).
         progress, note: as in `run_plan`.
 
     Returns:
@@ -96,7 +99,7 @@ def main_benchmark(
                 precision=options.precision,
             )
         ),
-        datasets=read_sets(data),
+        datasets=read_sets(data, settings or {}),
         protocols=_protocols(protocols or (OURS.name,)),
         conditions=parse_all([IDENTITY.name, *perturb]),
         limit=options.limit,
@@ -125,22 +128,44 @@ def write_outputs(
     return {**record, "files": [*files, *(path.name for path in drawn)], "hint": hint}
 
 
-def read_sets(data: Iterable[str]) -> dict[str, Dataset]:
-    """Sets from ``NAME=ROOT`` words, by name; a second one of a name is told by its folder.
+def read_sets(
+    data: Iterable[str], settings: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Dataset]:
+    """Sets from ``NAME=ROOT`` or ``LABEL:NAME=ROOT`` words, by label (without one the name); a
+    second one of a name is told by its folder.
+
+    settings: options of the readers, by label; they are noted in the set.
 
     Raises:
-        ConfigError: no such word. UnknownNameError: no such reader. DataError: no such set.
+        ConfigError: no such word. UnknownNameError: no such reader, option, or label in
+        ``settings``. DataError: no such set.
     """
     found: dict[str, Dataset] = {}
     for word in data:
-        name, equals, root = word.partition("=")
+        named, equals, root = word.partition("=")
+        label, _, name = named.rpartition(":")
         if not (name and equals and root):
-            raise ConfigError(f"--data {word!r}: give NAME=ROOT, such as casia1=sets/casia1")
-        label = name if name not in found else f"{name} ({Path(root).name})"
+            raise ConfigError(
+                f"--data {word!r}: give NAME=ROOT or LABEL:NAME=ROOT, such as casia1=sets/casia1"
+            )
+        label = label or name
+        if label in found and label == name:
+            label = f"{name} ({Path(root).name})"
         if label in found:
             raise ConfigError(f"--data {word!r}: this set was already given")
-        found[label] = read_dataset(name, Path(root))
+        found[label] = _read(name, Path(root), settings.get(label, {}), label)
+    for label in settings:
+        if label not in found:
+            raise unknown("set of --set", label, found)
     return found
+
+
+def _read(name: str, root: Path, options: Any, label: str) -> Dataset:
+    if not isinstance(options, dict):
+        raise ConfigError(f"--set {label}={options}: give {label}.OPTION=VALUE")
+    made = read_dataset(name, root, **options)
+    notes = {f"option {key}": str(value) for key, value in options.items()}
+    return replace(made, notes={**made.notes, **notes})
 
 
 def _protocols(names: Iterable[str]) -> tuple[Protocol, ...]:

@@ -53,12 +53,13 @@ class Explanation:
         return {"lines": [asdict(line) for line in self.lines]}
 
     def to_markdown(self) -> str:
-        """A table: protocol, number, value, difference from ours, reason."""
+        """A table: protocol, number, value, difference from ours, reason; what the set has no
+        number for is left out."""
         rows = [
             "| Protocol | Number | Value | From ours | Why |",
             "|---|---|---:|---:|---|",
         ]
-        rows += [_markdown(line) for line in self.lines]
+        rows += [_markdown(line) for line in self.lines if line.value is not None]
         return "\n".join(rows) + "\n"
 
 
@@ -125,6 +126,9 @@ def explain_summaries(
     )
 
 
+_AGAINST = {number.name: number.title for number in OURS.numbers}
+
+
 class _Missing:
     """Where one of the two lists has ended."""
 
@@ -160,6 +164,7 @@ def _line(
 
 
 def _markdown(line: Line) -> str:
-    value = "n/a" if line.value is None else f"{line.value:.3f}"
-    moved = "" if line.difference is None else f"{line.difference:+.3f} ({line.against})"
-    return f"| {line.protocol} | {line.title} | {value} | {moved} | {line.why} |"
+    moved = ""
+    if line.difference is not None:
+        moved = f"{line.difference:+.3f} ({_AGAINST.get(line.against, line.against)})"
+    return f"| {line.protocol} | {line.title} | {line.value:.3f} | {moved} | {line.why} |"

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tamperscope.bench.board import Board, kinds_of, rules
-from tamperscope.bench.markdown import number
+from tamperscope.bench.board import Board, Column, kinds_of, rules
+from tamperscope.bench.board_tables import DIFFERENCE_HEAD, PAIRED, difference_lines, median_seconds
+from tamperscope.bench.markdown import difference, number
 from tamperscope.bench.showcase import Room
 from tamperscope.report.html import data_uri, render_page
 from tamperscope.report.plain import printable
@@ -38,6 +39,7 @@ def benchmark_page(
             for name, about in board.protocols.items()
         ],
         sections=[_section(board, d, p) for d in board.datasets for p in board.protocols],
+        paired={"about": PAIRED, "head": DIFFERENCE_HEAD},
         conditions=_conditions(record),
         rooms=[_room(board, room) for room in rooms],
         plots=[_plot(path) for path in plots if path.suffix == ".svg" and _is_curve(path)],
@@ -89,21 +91,25 @@ def _conditions(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _section(board: Board, dataset: str, protocol: str) -> dict[str, Any]:
-    columns = board.columns(protocol)
+    columns = board.shown(dataset, protocol)
     names = board.ranked(dataset, protocol)
     lines = []
     for name in names:
-        numbers = board.cell(name, dataset, protocol)["numbers"]
-        values = [number(numbers[c.name], with_interval=i == 0) for i, c in enumerate(columns)]
-        lines.append(_line(board, name, values))
+        cell = board.cell(name, dataset, protocol)
+        found = [cell["numbers"][c.name] for c in columns]
+        values = [number(one, with_interval=i == 0) for i, one in enumerate(found)]
+        lines.append(_line(board, name, [*values, median_seconds(cell["seconds"])]))
     return {
         "title": printable(f"{dataset}, protocol {protocol}"),
         "protocol": protocol,
         "pictures": board.pictures(dataset, protocol),
-        "head": [column.heading for column in columns],
+        "head": [*(column.heading for column in columns), "s / picture"],
         "lines": lines,
         "kinds": _kinds(board, dataset, protocol, names),
-        "heat": _heat(board, dataset, protocol, names),
+        "paired": _paired(board, dataset, protocol),
+        "heats": [_heat(board, dataset, protocol, c) for c in board.leading(dataset, protocol)]
+        if len(board.conditions) > 1
+        else [],
     }
 
 
@@ -119,7 +125,7 @@ def _kinds(
     board: Board, dataset: str, protocol: str, names: Sequence[str]
 ) -> dict[str, Any] | None:
     kinds = kinds_of(board, dataset, protocol)
-    columns = board.columns(protocol)[:3]
+    columns = board.shown(dataset, protocol)[:3]
     if not kinds:
         return None
     lines = []
@@ -131,31 +137,46 @@ def _kinds(
     return {"head": [printable(f"{kind}: {order}") for kind in kinds], "lines": lines}
 
 
-def _heat(board: Board, dataset: str, protocol: str, names: Sequence[str]) -> dict[str, Any] | None:
-    if len(board.conditions) < 2:
-        return None
+def _paired(board: Board, dataset: str, protocol: str) -> list[list[str]]:
+    """Cells of the table of paired differences."""
+    return [
+        [printable(text) for text in line] for line in difference_lines(board, dataset, protocol)
+    ]
+
+
+def _heat(board: Board, dataset: str, protocol: str, column: Column) -> dict[str, Any]:
+    names = board.ranked(dataset, protocol, column)
     found = {
-        (name, c): board.value(name, dataset, protocol, c)
+        (name, c): board.value(name, dataset, protocol, c, column)
         for name in names
         for c in board.conditions
     }
     means = [v["mean"] for v in found.values() if v is not None]
     low, high = min(means, default=0.0), max(means, default=1.0)
-    if not board.columns(protocol)[0].higher_is_better:
+    if not column.higher_is_better:
         low, high = high, low
+    changed = board.changes(dataset, protocol, column)
     lines = []
     for condition in board.conditions:
         values = [found[name, condition] for name in names]
         cells = [
-            (number(v), shade(None if v is None else _signed(v["mean"], low, high), 0.0, 1.0))
-            for v in values
+            {
+                "text": number(v),
+                "shade": shade(None if v is None else _signed(v["mean"], low, high), 0.0, 1.0),
+                "note": _change(changed.get((name, condition))),
+            }
+            for name, v in zip(names, values, strict=True)
         ]
         lines.append({"condition": condition, "cells": cells})
     return {
-        "title": board.columns(protocol)[0].heading,
+        "title": column.heading,
         "head": [printable(board.title(name)) for name in names],
         "lines": lines,
     }
+
+
+def _change(found: Mapping[str, Any] | None) -> str:
+    return "" if found is None else f"paired change {difference(found)}"
 
 
 def _signed(value: float, low: float, high: float) -> float:

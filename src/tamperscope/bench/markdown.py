@@ -17,7 +17,7 @@ def short(value: float | None) -> str:
     """Three decimals without a leading zero."""
     if value is None:
         return NOTHING
-    text = f"{value:.3f}"
+    text = f"{round(value, 3) + 0.0:.3f}"  # no minus before a zero
     return text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
@@ -32,6 +32,24 @@ def number(found: Mapping[str, Any] | None, with_interval: bool = False) -> str:
 def interval(found: Mapping[str, Any] | None) -> str:
     """``.912 [.901, .922]`` of a mean with its interval."""
     return number(found, with_interval=True)
+
+
+def difference(found: Mapping[str, Any] | None) -> str:
+    """``+.012 [-.003, +.027]`` of a paired difference."""
+    if found is None:
+        return NOTHING
+    mean, low, high = (_signed(found[name]) for name in ("difference", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _signed(value: float) -> str:
+    text = short(value)
+    return text if text.startswith("-") else f"+{text}"
+
+
+def p_value(value: float) -> str:
+    """``.012``, or ``< .001``."""
+    return "< .001" if value < 0.001 else short(value)
 
 
 def percent(found: Mapping[str, Any] | None) -> str:

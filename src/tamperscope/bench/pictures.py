@@ -57,10 +57,14 @@ class Surveyed:
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A picture as the methods see it, and its ground truth: bool (h, w), None if authentic."""
+    """A picture as the methods see it, and its ground truth: bool (h, w), None if authentic.
+
+    whole: every pixel is generated; the ground truth marks all of it.
+    """
 
     image: Image
     truth: NDArray[np.bool_] | None
+    whole: bool = False
 
 
 def survey(name: str, data: Dataset, pool: Executor) -> Surveyed:
@@ -102,7 +106,7 @@ def load(ref: Ref, condition: Perturbation, seed: int) -> Loaded:
         if truth is not None and condition.moves:
             truth = _moved(truth, image.size, condition, draw)
         image = read_image(condition.apply(image.pixels, seed=draw), id=image.id)
-    return Loaded(image=image, truth=truth)
+    return Loaded(image=image, truth=truth, whole=sample.unmasked == "whole")
 
 
 def load_or_reason(ref: Ref, condition: Perturbation, seed: int) -> Loaded | str:

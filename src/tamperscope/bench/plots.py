@@ -1,12 +1,13 @@
 """Heat tables and curves of a benchmark record, as SVG and PNG."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tamperscope.bench.board import Board, by_family
+from tamperscope.bench.board import Board, Column, by_family
 from tamperscope.report.figure import (
     INK,
     LINES,
@@ -28,7 +29,8 @@ def draw_benchmark(record: Mapping[str, Any], folder: Path) -> list[Path]:
     """A heat table and curves for each set and protocol, where perturbations were measured.
 
     Returns:
-        The files: ``heat-SET-PROTOCOL.svg`` and so on, and the same as PNG.
+        The files: ``heat-SET-PROTOCOL.svg`` and so on, for image AUC with its name behind them,
+        and the same as PNG.
 
     Raises:
         MissingExtraError: matplotlib is not installed. DataError: a record of another kind.
@@ -38,20 +40,22 @@ def draw_benchmark(record: Mapping[str, Any], folder: Path) -> list[Path]:
         return []
     need_matplotlib("drawing heat tables and curves")
     written = []
-    for dataset in board.datasets:
-        for protocol in board.protocols:
-            stem = "".join(c if c.isalnum() else "-" for c in f"{dataset}-{protocol}")
-            figure = _heat(board, dataset, protocol)
+    families = by_family(record)
+    for dataset, protocol in product(board.datasets, board.protocols):
+        for place, column in enumerate(board.leading(dataset, protocol)):
+            words = [dataset, protocol, *([column.name] if place else [])]
+            stem = "".join(c if c.isalnum() else "-" for c in "-".join(words))
+            figure = _heat(board, dataset, protocol, column)
             written += save_figure(figure, folder / f"heat-{stem}", dpi=DPI)
-            if families := by_family(record):
-                figure = _curves(board, dataset, protocol, families)
+            if families:
+                figure = _curves(board, dataset, protocol, column, families)
                 written += save_figure(figure, folder / f"curves-{stem}", dpi=DPI)
     return written
 
 
-def _heat(board: Board, dataset: str, protocol: str) -> Any:
-    names, conditions = board.ranked(dataset, protocol), board.conditions
-    found = [[board.value(n, dataset, protocol, c) for c in conditions] for n in names]
+def _heat(board: Board, dataset: str, protocol: str, column: Column) -> Any:
+    names, conditions = board.ranked(dataset, protocol, column), board.conditions
+    found = [[board.value(n, dataset, protocol, c, column) for c in conditions] for n in names]
     values = np.array([[np.nan if v is None else v["mean"] for v in line] for line in found])
     figure = new_figure(3.4 + 0.52 * len(conditions), 1.7 + 0.36 * len(names))
     axes = figure.add_subplot()
@@ -63,7 +67,7 @@ def _heat(board: Board, dataset: str, protocol: str) -> Any:
             ink = "white" if value < (low + high) / 2 else "black"
             text = f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.1f}"
             axes.text(x, y, text, ha="center", va="center", color=ink, fontsize=8)
-    title = board.columns(protocol)[0].heading
+    title = column.heading
     axes.set_title(_literal(f"{title} on {dataset}, protocol {protocol}"), color=INK, fontsize=11)
     axes.set_xticks(range(len(conditions)), conditions, rotation=50, ha="right")
     axes.set_yticks(range(len(names)), [_literal(board.title(n)) for n in names])
@@ -80,23 +84,26 @@ def _curves(
     board: Board,
     dataset: str,
     protocol: str,
+    column: Column,
     families: Mapping[tuple[str, str], Sequence[tuple[float, str]]],
 ) -> Any:
     across = min(3, len(families))
     down = -(-len(families) // across)
     figure = new_figure(max(4.0 * across, 9.0), 2.9 * down + 1.1)
-    grid = figure.subplots(down, across, squeeze=False)
-    names = board.ranked(dataset, protocol)
+    grid = figure.subplots(down, across, squeeze=False, sharey=True)
+    names = board.ranked(dataset, protocol, column)
+    methods = [name for name in names if not board.methods[name]["reference"]]
     for axes, (family, points) in zip(grid.flat, families.items(), strict=False):
-        for number, name in enumerate(names):
-            _line(axes, board, (name, dataset, protocol), points, number)
+        for number, name in enumerate(methods):
+            _line(axes, board, (name, dataset, protocol), column, points, number)
+        _best_reference(axes, board, (dataset, protocol), column, points)
         axes.set_xlabel(f"{family[0]}: {family[1]}", color=INK)
         axes.grid(color=INK, alpha=0.2)
         plain_axes(axes)
     for axes in list(grid.flat)[len(families) :]:
         axes.remove()
-    title = board.columns(protocol)[0].heading
-    legend = "dashed: references; dotted: unperturbed; shaded: 95 % interval"
+    title = column.heading
+    legend = "dotted: unperturbed; shaded: 95 % interval"
     heading = _literal(f"{title} on {dataset}, protocol {protocol}")
     figure.suptitle(f"{heading}\n{legend}", color=INK, fontsize=10)
     legend_below(figure, grid[0][0], columns=3, fontsize=8)
@@ -107,31 +114,43 @@ def _line(
     axes: Any,
     board: Board,
     place: tuple[str, str, str],
+    column: Column,
     points: Sequence[tuple[float, str]],
     number: int,
 ) -> None:
-    name = place[0]
-    reference = bool(board.methods[name]["reference"])
-    found = [(x, board.value(*place, condition)) for x, condition in points]
+    found = [(x, board.value(*place, condition, column)) for x, condition in points]
     known = [(x, v) for x, v in found if v is not None]
-    colour = INK if reference else LINES[number % len(LINES)]
+    colour = LINES[number % len(LINES)]
     xs, means = [x for x, _ in known], [v["mean"] for _, v in known]
-    axes.plot(
-        xs,
-        means,
-        color=colour,
-        marker=None if reference else MARKS[number % len(MARKS)],
-        ls="--" if reference else "-",
-        lw=0.8 if reference else 1.8,
-        alpha=0.7 if reference else 1,
-        label=_literal(board.title(name)),
-    )
-    if not reference:
-        lows, highs = [v["low"] for _, v in known], [v["high"] for _, v in known]
-        axes.fill_between(xs, lows, highs, color=colour, alpha=0.15, lw=0)
-        plain = board.value(*place)
-        if plain is not None:
-            axes.axhline(plain["mean"], color=colour, ls=":", lw=1)
+    label = _literal(board.title(place[0]))
+    axes.plot(xs, means, color=colour, marker=MARKS[number % len(MARKS)], lw=1.8, label=label)
+    lows, highs = [v["low"] for _, v in known], [v["high"] for _, v in known]
+    axes.fill_between(xs, lows, highs, color=colour, alpha=0.15, lw=0)
+    plain = board.value(*place, column=column)
+    if plain is not None:
+        axes.axhline(plain["mean"], color=colour, ls=":", lw=1)
+
+
+def _best_reference(
+    axes: Any,
+    board: Board,
+    place: tuple[str, str],
+    column: Column,
+    points: Sequence[tuple[float, str]],
+) -> None:
+    """One line: eight would hide the methods, and which of them is best changes."""
+    names = [name for name, about in board.methods.items() if about["reference"]]
+    best = max if column.higher_is_better else min
+    known = []
+    for x, condition in points:
+        found = [board.value(name, *place, condition, column) for name in names]
+        means = [v["mean"] for v in found if v is not None]
+        if means:
+            known.append((x, best(means)))
+    if known:
+        xs, values = zip(*known, strict=True)
+        label = f"best of {len(names)} references at each point"
+        axes.plot(xs, values, color=INK, ls="--", lw=1.2, label=label)
 
 
 def _literal(text: str) -> str:

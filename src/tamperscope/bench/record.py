@@ -31,6 +31,8 @@ KINDS = (
     "service",
     "metrics-speed",
     "face-parsing",
+    "near-duplicates",
+    "batch",
 )
 
 

@@ -8,14 +8,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tamperscope.bench.benchmark import Outcome, Place
+from tamperscope.bench.benchmark import Outcome
 from tamperscope.bench.cache import Shelf
-from tamperscope.bench.cells import Cell, Measured, predict_again
+from tamperscope.bench.cells import Cell, Measured, Place, predict_again
 from tamperscope.bench.pictures import Loaded
 from tamperscope.bench.protocols import Prediction, Protocol
 from tamperscope.bench.protocols.base import map_at, mask_at
 from tamperscope.report import overlay as draw
 
+IMAGE_SCORE = "image score"
 SIDE = 300
 """Pictures are shown with no side longer than this."""
 
@@ -69,7 +70,8 @@ def showcase(outcome: Outcome, shelf: Shelf, *, each: int = 3) -> list[Room]:
 
 
 def main_values(cell: Cell, protocol: Protocol) -> dict[str, float]:
-    """The protocol's main number of each forged picture that has one, rising with quality."""
+    """The protocol's main number of each forged picture that has one, rising with quality; image
+    scores where none has, as for wholly generated pictures."""
     main = protocol.numbers[0]
     sign = 1 if main.higher_is_better else -1
     rows = zip(cell.pictures, cell.rows(protocol), strict=True)
@@ -78,7 +80,9 @@ def main_values(cell: Cell, protocol: Protocol) -> dict[str, float]:
         for m, row in rows
         if m.sample.label == "forged"
     }
-    return {key: value for key, value in found.items() if not math.isnan(value)}
+    known = {key: value for key, value in found.items() if not math.isnan(value)}
+    scores = {m.ref.key: m.entry.image_score for m in cell.pictures if m.ref.key in found}
+    return known or scores
 
 
 def _best_reference(
@@ -126,22 +130,32 @@ def _choices(
 ) -> Iterator[_Choice]:
     """No forged picture is in two groups."""
     values = main_values(cell, protocol)
-    title = protocol.numbers[0].title
+    title = _main_title(cell, protocol)
     forged = [m for m in cell.pictures if m.ref.key in values]
 
     def value(m: Measured) -> float:
         return values[m.ref.key]
 
     def line(m: Measured) -> str:
-        return f"{title} {abs(value(m)):.2f}, image score {m.entry.image_score:.2f}"
+        score = f"image score {m.entry.image_score:.2f}"
+        return score if title == IMAGE_SCORE else f"{title} {abs(value(m)):.2f}, {score}"
 
     best = _top(forged, value, each)
     yield _Choice("Best", f"forged pictures with the best {title}", best, line)
     rest = [m for m in forged if m not in best]
     worst = _top(rest, lambda m: -value(m), each)
     yield _Choice("Worst", f"forged pictures with the worst {title}", worst, line)
-    yield _beaten([m for m in rest if m not in worst], title, values, references, each)
+    if title != IMAGE_SCORE:
+        yield _beaten([m for m in rest if m not in worst], title, values, references, each)
     yield _alarms(cell, each)
+
+
+def _main_title(cell: Cell, protocol: Protocol) -> str:
+    """Of what `main_values` are."""
+    main = protocol.numbers[0]
+    rows = (row for row in cell.rows(protocol) if row["tampered"])
+    known = any(not math.isnan(row.get(main.name, math.nan)) for row in rows)
+    return main.title if known else IMAGE_SCORE
 
 
 def _beaten(

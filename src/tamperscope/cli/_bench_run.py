@@ -15,11 +15,21 @@ def run(
         list[str],
         typer.Option(
             "--data",
-            metavar="NAME=ROOT",
-            help="A set: the name of its reader and its folder; may be repeated.",
+            metavar="[LABEL:]NAME=ROOT",
+            help="A set: the name of its reader and its folder, and what to call it in the tables; "
+            "may be repeated.",
             show_default=False,
         ),
     ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SET.KEY=VALUE",
+            help="An option of a set's reader, see: tamperscope data info NAME; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     protocol: Annotated[
         list[str] | None,
         typer.Option(
@@ -119,6 +129,7 @@ def run(
             protocols=protocol or (),
             perturb=perturb or (),
             weights=weights or (),
+            settings=_console.parse_settings(settings or []),
             options=Options(
                 device=device,
                 precision=precision,
@@ -148,18 +159,22 @@ def compare(
     after: Annotated[
         Path, typer.Argument(help="A later record of the same benchmark.", show_default=False)
     ],
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", min=0, help="A smaller change is none.")
+    ] = 0.005,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print every change as JSON instead of a table.")
     ] = False,
 ) -> None:
-    """Look for what has become worse: exit code 1 when a number left its interval the wrong way.
+    """Look for what has become worse: exit code 1 when anything has.
 
     Numbers are compared where both records have them, of the same method on the same pictures by
-    the same protocol; the interval is the first record's.
+    the same protocol: picture by picture where the records keep that (a paired interval beside 0),
+    else by the first record's interval.
     """
     from tamperscope.bench.compare import compare_files, markdown_comparison
 
-    found = compare_files(before, after)
+    found = compare_files(before, after, tolerance=tolerance)
     if as_json:
         _console.print_json(found.to_dict())
     else:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tamperscope.data.datasets import DatasetCard
 
 _SHOWN = 3
+_NOTES = {"unlisted": "left out, since its list does not name them"}
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 _VERDICTS = {"broken": "bold red", "usable with care": "yellow", "sound": "green"}
 
@@ -110,14 +111,17 @@ def _rendered(report: "SetReport", full: bool) -> "RenderableType":
     ]
     lines += [Text(f"compared with {printable(text)}") for text in report.compared]
     lines += [
-        Text(f"{name}: {printable(str(note))}") for name, note in report.notes.items() if note
+        Text(f"{_NOTES.get(name, name)}: {printable(str(note))}")
+        for name, note in report.notes.items()
+        if note
     ]
     table = Table(show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in report.findings:
         table.add_row(Text(finding.level, style=_STYLES[finding.level]), _described(finding, full))
-    verdict = Text.assemble("verdict: ", (report.verdict, _VERDICTS[report.verdict]))
+    style = _VERDICTS[report.verdict]
+    verdict = Text.assemble("verdict: ", (report.verdict, style), f" - {report.advice}")
     return Group(*lines, *([table] if report.findings else []), verdict)
 
 

@@ -8,15 +8,6 @@ from pathlib import Path
 
 from tamperscope.errors import DataError
 
-SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "gif"),
-        *("heic", "heif", "avif", "jp2", "ppm", "pgm"),
-    )
-)
-"""Endings by which pictures are picked from a folder. A file that is named is always tried."""
-
 _MAGIC = frozenset("*?[")
 
 
@@ -86,6 +77,8 @@ def _walk(folder: Path, recursive: bool, outputs: Path) -> Iterator[Path]:
 
 
 def _is_picture(path: Path) -> bool:
+    from tamperscope.image import SUFFIXES
+
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 

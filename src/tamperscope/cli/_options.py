@@ -11,6 +11,20 @@ Preset = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32 or bf16.")]
+Engine = Annotated[
+    str,
+    typer.Option("--engine", help="What runs the networks: torch, or onnx for ONNX Runtime."),
+]
+Onnx = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--onnx",
+        metavar="FILE",
+        help="For --engine onnx: a file of `tamperscope export`; may be repeated. By default the "
+        "networks are exported on first use, into the user's cache.",
+        show_default=False,
+    ),
+]
 Recursive = Annotated[
     bool, typer.Option("--recursive", "-r", help="Enter the folders inside folders.")
 ]

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from tamperscope.cli import (
     _bench_content,
+    _bench_diagnose,
     _bench_fakelocator,
     _bench_run,
     _console,
@@ -45,6 +46,7 @@ app.command("run")(_bench_run.run)
 app.command("compare")(_bench_run.compare)
 app.command("explain")(_bench_run.explain)
 app.command("content")(_bench_content.content)
+app.command("diagnose")(_bench_diagnose.diagnose)
 
 
 @app.command("dolos")

@@ -50,6 +50,8 @@ def localize(
     ] = None,
     device: _options.Device = "auto",
     precision: _options.Precision = "auto",
+    engine: _options.Engine = "torch",
+    onnx: _options.Onnx = None,
     recursive: _options.Recursive = False,
     max_pixels: _options.MaxPixels = 100_000_000,
     settings: _options.Settings = None,
@@ -91,6 +93,8 @@ def localize(
         device=device,
         precision=precision,
         max_pixels=max_pixels,
+        engine=engine,
+        onnx=onnx,
         **config,
     )
     _make_folder(output, report)
@@ -136,7 +140,17 @@ def _make_folder(folder: Path, report: bool) -> None:
 
 
 # What `tamperscope.load` takes beside a method's own settings.
-_OPTIONS = ("method", "name", "preset", "weights", "device", "precision", "max_pixels")
+_OPTIONS = (
+    "method",
+    "name",
+    "preset",
+    "weights",
+    "device",
+    "precision",
+    "max_pixels",
+    "engine",
+    "onnx",
+)
 
 
 def _settings(pairs: Sequence[str]) -> dict[str, Any]:

@@ -9,8 +9,10 @@ from typer.core import TyperGroup
 
 from tamperscope.cli import (
     _console,
+    batch,
     bench,
     data,
+    export,
     localize,
     methods,
     serve,
@@ -88,10 +90,12 @@ def _root(
 
 
 app.command("localize", epilog=localize.EPILOG)(localize.localize)
+app.command("batch", epilog=batch.EPILOG)(batch.batch)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("single-sample", epilog=single_sample.EPILOG)(single_sample.single_sample)
 app.command("methods")(methods.methods)
 app.add_typer(weights.app, name="weights")
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.add_typer(bench.app, name="bench")

@@ -83,6 +83,23 @@ def serve(
     queue: Annotated[
         int, typer.Option("--queue", min=1, help="Pictures that may wait; more get a 503.")
     ] = 32,
+    max_batch: Annotated[
+        int,
+        typer.Option(
+            "--max-batch",
+            min=1,
+            help="Small pictures of one method a worker may take at once when several wait.",
+        ),
+    ] = 1,
+    spare: Annotated[
+        int,
+        typer.Option(
+            "--spare",
+            min=0,
+            help="Loaded processes beside the workers, for when one is lost; each takes the "
+            "memory of an idle worker.",
+        ),
+    ] = 1,
     max_megabytes: Annotated[
         int, typer.Option("--max-megabytes", min=1, help="Refuse longer files (MiB).")
     ] = 64,
@@ -117,6 +134,8 @@ def serve(
         workers=workers,
         threads=threads,
         queue_size=queue,
+        batch_size=max_batch,
+        spare_workers=spare,
         max_bytes=max_megabytes * _MIB,
         max_pixels=max_pixels,
         time_limit=time_limit,

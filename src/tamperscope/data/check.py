@@ -64,9 +64,19 @@ class SetReport:
             return "broken"
         return "usable with care" if "warning" in levels else "sound"
 
+    @property
+    def advice(self) -> str:
+        """What follows from the verdict."""
+        levels = Counter(finding.level for finding in self.findings)
+        if levels["error"]:
+            return f"numbers on it would be wrong: mend the errors ({levels['error']}) first"
+        if levels["warning"]:
+            return f"say beside a number what the warnings ({levels['warning']}) say"
+        return "nothing speaks against measuring on it"
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "verdict": self.verdict}
+        return {**asdict(self), "verdict": self.verdict, "advice": self.advice}
 
 
 def check_set(
@@ -172,9 +182,15 @@ def _count_findings(card: DatasetCard, dataset: Dataset) -> list[Finding]:
         agree = "; ".join(count.line() for count in whole)
         return [_finding("counts", "note", f"counts agree with: {agree}")]
     if any(c.forged == forged for c in counts):
-        text = f"{forged} forged pictures as known, but {clean} authentic ones; known: {known}"
+        text = (
+            f"{forged} forged pictures as known, but {clean} authentic ones: image-level numbers "
+            f"do not compare with published ones; known: {known}"
+        )
         return [_finding("counts", "note" if clean == 0 else "warning", text)]
-    text = f"{forged} forged and {clean} authentic pictures; known: {known}"
+    text = (
+        f"{forged} forged and {clean} authentic pictures agree with no known count: a number on "
+        f"them is not one on the set as others have it; known: {known}"
+    )
     return [_finding("counts", "warning", text)]
 
 
@@ -285,10 +301,16 @@ def _near_findings(facts: Sequence[PictureFacts]) -> list[Finding]:
     alike = [pair for pair in pairs if pair not in across]
     found = []
     if alike:
-        text = f"{len(alike)} pairs of the same label are nearly the same picture"
+        text = (
+            f"{len(alike)} pairs of the same label are nearly the same picture: fewer independent "
+            "pictures than files"
+        )
         found.append(_finding("near-duplicates", "note", text, map(_together, alike)))
     if across:
-        text = f"{len(across)} pairs of a forged and an authentic picture that are nearly the same"
+        text = (
+            f"{len(across)} pairs of a forged and an authentic picture are nearly the same: "
+            "forgeries beside their originals"
+        )
         found.append(_finding("originals", "note", text, map(_together, across)))
     return found
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tamperscope.data.masks import MaskCoding
+from tamperscope.data.paths import below, is_there
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import DataError
 
@@ -63,7 +64,7 @@ def read_manifest(path: Path, *, check_hashes: bool = False) -> Dataset:
     base = path.parent
     try:
         common = document.get("polarity", "forged-white")
-        samples = tuple(_from_entry(entry, base, common) for entry in document["samples"])
+        samples = tuple(_from_entry(entry, path, common) for entry in document["samples"])
         name = document["name"]
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: incomplete manifest ({error}): write it again") from error
@@ -108,9 +109,12 @@ def _rare(sample: Sample, entry: Callable[[Path | None], dict[str, str] | None])
     return found
 
 
-def _from_entry(entry: dict[str, Any], base: Path, polarity: MaskCoding) -> Sample:
+def _from_entry(entry: dict[str, Any], manifest: Path, polarity: MaskCoding) -> Sample:
+    def place(part: dict[str, str]) -> Path:
+        return below(manifest.parent, part["path"], where=manifest)
+
     def path(part: str) -> Path | None:
-        return None if entry.get(part) is None else base / entry[part]["path"]
+        return None if entry.get(part) is None else place(entry[part])
 
     if entry["label"] not in ("forged", "authentic"):
         raise DataError(
@@ -118,14 +122,14 @@ def _from_entry(entry: dict[str, Any], base: Path, polarity: MaskCoding) -> Samp
         )
     return Sample(
         id=entry["id"],
-        image_path=base / entry["image"]["path"],
+        image_path=place(entry["image"]),
         mask_path=path("mask"),
         label=entry["label"],
         kind=entry.get("kind"),
         object_mask_path=path("object_mask"),
         unmasked=entry.get("unmasked"),
         polarity=entry.get("polarity", polarity),
-        further_masks=tuple(base / part["path"] for part in entry.get("further_masks", ())),
+        further_masks=tuple(place(part) for part in entry.get("further_masks", ())),
     )
 
 
@@ -136,7 +140,7 @@ def _load(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path}: cannot be read ({error.strerror}): give a manifest or its folder"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON: write the manifest again") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise DataError(f"{path}: not a {FORMAT} file: write it with write_manifest")
@@ -149,7 +153,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _need_files(path: Path, samples: tuple[Sample, ...]) -> None:
-    missing = [file for sample in samples for file in _files(sample) if not file.is_file()]
+    missing = [file for sample in samples for file in _files(sample) if not is_there(file)]
     if missing:
         raise DataError(
             f"{path}: {len(missing)} listed files are missing (first: {missing[0]}): "

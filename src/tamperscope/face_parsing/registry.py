@@ -1,21 +1,23 @@
 """Face parsers by name or file."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
+from tamperscope.engines import Engine
 from tamperscope.errors import WeightsError
 from tamperscope.face_parsing.bisenet import INPUT_SIZE, MEAN, STD, BiSeNet
+from tamperscope.face_parsing.graph import graph_of
 from tamperscope.face_parsing.networks import NetworkParser
 from tamperscope.face_parsing.parts import NUMBERINGS, PARTS
 from tamperscope.face_parsing.preprocess import squeeze
 from tamperscope.face_parsing.small import SmallParser, build_small_parser
 from tamperscope.weights import (
-    LoadedWeights,
     card_for,
     detect_kind,
     load_state,
@@ -28,7 +30,10 @@ SHIPPED = "face-parser"
 
 
 def load_parser(
-    name_or_path: str | os.PathLike[str] = "shipped", *, device: torch.device | str = "cpu"
+    name_or_path: str | os.PathLike[str] = "shipped",
+    *,
+    device: torch.device | str = "cpu",
+    engine: Engine | None = None,
 ) -> NetworkParser:
     """A face parser, ready to be called with pixels.
 
@@ -38,6 +43,7 @@ def load_parser(
             ``"segformer"`` or ``"segformer:MODEL"``, see
             `tamperscope.face_parsing.segformer.load_segformer`.
         device: where the network runs.
+        engine: what runs it; None for PyTorch itself. SegFormer always runs in PyTorch.
 
     Raises:
         WeightsError: or a subclass: not found, damaged, or for another network.
@@ -53,16 +59,29 @@ def load_parser(
     name = SHIPPED if name == "shipped" else name
     network = _network_for(name)
     loaded = load_weights(network, name)
+    prepare: Callable[[NDArray[np.uint8]], Tensor]
     if isinstance(network, BiSeNet):
-        return NetworkParser(
-            network,
-            _normalised,
-            names=NUMBERINGS["bisenet"],
-            weights=_named(loaded),
-            device=device,
-        )
-    prepare = partial(squeeze, size=network.input_size)
-    return NetworkParser(network, prepare, names=PARTS, weights=_named(loaded), device=device)
+        prepare, names = _normalised, NUMBERINGS["bisenet"]
+    else:
+        prepare, names = partial(squeeze, size=network.input_size), PARTS
+    run: nn.Module = network
+    if engine is not None:
+        run = _Logits(engine.runner(graph_of(network.eval()), loaded))
+    weights = {loaded.name: loaded.sha256}
+    return NetworkParser(run, prepare, names=names, weights=weights, device=device)
+
+
+class _Logits(nn.Module):
+    """A stand-in of a parser, with its one output bare."""
+
+    def __init__(self, runner: nn.Module) -> None:
+        super().__init__()
+        self.runner = runner
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, n, h, w)."""
+        logits: Tensor = self.runner(x)["logits"]
+        return logits
 
 
 def _network_for(name: str) -> SmallParser | BiSeNet:
@@ -83,8 +102,3 @@ def _network_for(name: str) -> SmallParser | BiSeNet:
 def _normalised(pixels: NDArray[np.uint8]) -> Tensor:
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
     return (squeeze(pixels, INPUT_SIZE) * 0.5 + 0.5 - mean) / std
-
-
-def _named(loaded: LoadedWeights) -> dict[str, str]:
-    name = loaded.card.name if loaded.card is not None else loaded.path.name
-    return {name: loaded.sha256}

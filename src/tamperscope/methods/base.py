@@ -2,15 +2,16 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tamperscope.engines import Engine, Graph
 from tamperscope.errors import ConfigError, ImageError, WeightsError
 from tamperscope.image import DEFAULT_MAX_PIXELS, Image, ImageSource
 from tamperscope.localizer import MethodCard
@@ -19,6 +20,7 @@ from tamperscope.provenance import JSON, Provenance, Stopwatch, json_safe, tool_
 from tamperscope.result import Localization
 from tamperscope.weights import LoadedWeights, WeightsCard
 
+Network = TypeVar("Network", bound=torch.nn.Module)
 WeightsChoice: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None"
 
 
@@ -51,6 +53,7 @@ class BaseLocalizer(ABC):
         card: the method's card.
         weights: sha256 by name, of everything that was loaded.
         preset: the name of the preset that the settings come from, for the record.
+        engine: what runs the networks, for the record; None for PyTorch itself.
     """
 
     def __init__(
@@ -62,7 +65,9 @@ class BaseLocalizer(ABC):
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        engine: Engine | None = None,
     ) -> None:
+        self._engine = engine
         self._card = card
         self._weights = dict(weights)
         self._preset = preset
@@ -99,7 +104,7 @@ class BaseLocalizer(ABC):
             {
                 "method": self._card.name,
                 "version": tool_version(),
-                "config": self._settings(),
+                "config": self._config_record(),
                 "weights": self._weights,
                 "device": str(self._device),
                 "precision": precision_name(self._dtype),
@@ -107,6 +112,10 @@ class BaseLocalizer(ABC):
         )
         assert isinstance(described, dict)
         return described
+
+    def _config_record(self) -> dict[str, Any]:
+        ran_by = {} if self._engine is None else {"engine": self._engine.record}
+        return {**self._settings(), **ran_by}
 
     def _localization(
         self,
@@ -134,7 +143,7 @@ class BaseLocalizer(ABC):
             version=tool_version(),
             commit=tool_commit(),
             method=self._card.name,
-            config=self._settings(),
+            config=self._config_record(),
             weights=self._weights,
             device=str(self._device),
             precision=precision_name(self._dtype),
@@ -157,7 +166,19 @@ def is_flat(pixels: NDArray[np.uint8]) -> bool:
 
 def weights_name(weights: LoadedWeights) -> str:
     """What a record calls weights: by their card, else by their file."""
-    return weights.card.name if weights.card is not None else weights.path.name
+    return weights.name
+
+
+def run_by(
+    engine: Engine | None, graph: Callable[[], Graph], network: Network, weights: LoadedWeights
+) -> Network:
+    """A network, or what stands in for it where an engine is to run it."""
+    if engine is None:
+        return network
+    network.eval()
+    runner = engine.runner(graph(), weights)
+    # It has what callers of the network use: see `Graph.facts`.
+    return cast(Network, runner)
 
 
 def card_decision(card: WeightsCard | None, known: Sequence[str], method: str) -> dict[str, float]:

@@ -18,7 +18,8 @@ from tamperscope.web.answers import add_handlers
 from tamperscope.web.assets import add_page
 from tamperscope.web.config import ServeConfig
 from tamperscope.web.guard import Guard
-from tamperscope.web.pool import Examined, Pool
+from tamperscope.web.jobs import Examined, stopping
+from tamperscope.web.pool import Pool
 from tamperscope.web.problems import STATUS, ProblemError
 from tamperscope.web.process import choices
 from tamperscope.web.telemetry import CONTENT_TYPE, Counted, Telemetry
@@ -76,7 +77,9 @@ def create_app(
     app.include_router(router)
     add_page(app)
     add_handlers(app)
-    paths = {route.path for route in app.routes if hasattr(route, "path")}
+    # Not all versions of FastAPI list an included router's routes as the app's own.
+    routes = (*app.routes, *router.routes)
+    paths = {route.path for route in routes if hasattr(route, "path")}
     app.add_middleware(Counted, telemetry=app.state.telemetry, paths=frozenset(paths))
     app.add_middleware(Guard, config=config)
     return app
@@ -166,6 +169,8 @@ async def _unless_gone(request: Request, work: "asyncio.Task[Examined]") -> Exam
             work.cancel()
         return await work
     except asyncio.CancelledError:
+        if not gone.done():
+            raise stopping() from None
         # Nobody reads this answer; it ends the request in an orderly way.
         raise ProblemError("internal_error", "the client left") from None
     finally:
@@ -218,6 +223,7 @@ def _method(card: dict[str, Any], available: bool, reason: str | None) -> dict[s
     kind = MapKind(card["map_kind"])
     return {
         **texts,
+        "faces": card["faces"],
         "map_kind": kind.value,
         "map_explanation": explain_map(kind),
         "available": available,

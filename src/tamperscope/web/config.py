@@ -41,8 +41,10 @@ class ServeConfig:
     max_pixels: int = 50_000_000
     queue_size: int = 32
     """Pictures that may wait; one more is refused with 503."""
-    batch_size: int = 8
-    """Small pictures a worker may take at once when several wait."""
+    batch_size: int = 1
+    """Small pictures of one method that a worker may take at once when several wait."""
+    spare_workers: int = 1
+    """Processes beside the workers that have loaded the methods, for when a worker is lost."""
     time_limit: float = 300.0
     """Seconds a picture may take in a worker."""
     upload_limit: float = 60.0
@@ -69,6 +71,7 @@ class ServeConfig:
         for name in ("time_limit", "upload_limit", "start_limit"):
             _at_least(name, getattr(self, name), 0.1)
         _at_least("workers", self.workers, 0)
+        _at_least("spare_workers", self.spare_workers, 0)
         _at_least("grace", self.grace, 0)
         _at_least("memory_limit", self.memory_limit, 64 * MIB)
         if not 0 <= self.port <= 65535:

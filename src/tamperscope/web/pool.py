@@ -7,12 +7,13 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from tamperscope.web.config import MIB, ServeConfig
-from tamperscope.web.problems import STATUS, ProblemError
+from tamperscope.web.jobs import Abandoned, Examined, Job, checked, died, stopping
+from tamperscope.web.problems import ProblemError
 from tamperscope.web.process import WorkerLostError, WorkerProcess, start_worker
+from tamperscope.web.spares import Spares
 from tamperscope.web.telemetry import Telemetry
 
 log = logging.getLogger("tamperscope.web")
@@ -22,45 +23,6 @@ BATCH_BYTES = 4 * MIB
 
 _START_TRIES = 3
 _LONGEST_PAUSE = 30.0
-
-
-@dataclass(frozen=True)
-class Examined:
-    """The answer to one picture."""
-
-    body: bytes
-    """JSON text, made by the worker."""
-    queue_seconds: float
-    run_seconds: float
-
-
-@dataclass(eq=False)
-class Job:
-    """One picture on its way."""
-
-    id: int
-    method: str
-    name: str
-    data: bytes
-    options: dict[str, Any]
-    future: asyncio.Future[Examined]
-    queued: float
-    alone: bool = False
-    """It was in a batch that killed a worker: whether it is the culprit shows when it runs by
-    itself."""
-    begun: bool = False
-    """A worker had it in hand."""
-    started: float = 0.0
-
-    def head(self) -> dict[str, Any]:
-        """What the worker is told."""
-        length = len(self.data)
-        return {"id": self.id, "name": self.name, "length": length, **self.options}
-
-    def fail(self, problem: ProblemError) -> None:
-        """Answer with a problem, unless there is an answer or nobody waits for one."""
-        if not self.future.done():
-            self.future.set_exception(problem)
 
 
 class Pool:
@@ -81,6 +43,7 @@ class Pool:
         self._ids = itertools.count()
         self._workers: set[WorkerProcess] = set()
         self._slots: list[asyncio.Task[None]] = []
+        self._spares = Spares(self._started, telemetry)
         self._admitted = 0
         self._mean_seconds = 1.0
         self.cards: list[dict[str, Any]] = []
@@ -109,7 +72,7 @@ class Pool:
             ProblemError: the queue is full, or the service is stopping.
         """
         if self.draining:
-            raise _stopping()
+            raise stopping()
         if self._admitted >= self._config.queue_size + self._config.worker_count:
             raise ProblemError(
                 "queue_full",
@@ -132,7 +95,7 @@ class Pool:
                 is stopping.
         """
         if self.draining:
-            raise _stopping()
+            raise stopping()
         loop = asyncio.get_running_loop()
         job = Job(next(self._ids), method, name, data, options, loop.create_future(), loop.time())
         self._waiting.append(job)
@@ -155,7 +118,7 @@ class Pool:
         """Take nothing more: what runs is finished, what waits is sent away."""
         self.draining = True
         while self._waiting:
-            self._waiting.popleft().fail(_stopping())
+            self._waiting.popleft().fail(stopping())
         self._changed()
 
     async def stop(self) -> None:
@@ -164,23 +127,14 @@ class Pool:
         for slot in self._slots:
             slot.cancel()
         await asyncio.gather(*self._slots, return_exceptions=True)
+        await self._spares.stop()
 
     # --- one worker after another ------------------------------------------------------------
 
     async def _slot(self) -> None:
         """Keep one worker alive, and busy."""
-        tries = 0
         while not self.draining:
-            try:
-                worker = await start_worker(self._config)
-            except (WorkerLostError, OSError) as loss:
-                tries += 1
-                log.error("a worker did not start: %s", loss)
-                if tries >= _START_TRIES and not self.cards:
-                    self._give_up("workers do not start: the lines above say why")
-                await asyncio.sleep(min(_LONGEST_PAUSE, 2.0**tries))
-                continue
-            tries = 0
+            worker = self._spares.take() or await self._started()
             try:
                 if self._introduce(worker):
                     await self._keep_busy(worker)
@@ -189,7 +143,19 @@ class Pool:
             finally:
                 self._workers.discard(worker)
                 self._telemetry.workers.set(len(self._workers))
-                await asyncio.shield(worker.kill())
+                await worker.kill()
+
+    async def _started(self) -> WorkerProcess:
+        """A new worker, however many tries it takes."""
+        for tries in itertools.count(1):
+            try:
+                return await start_worker(self._config)
+            except (WorkerLostError, OSError) as loss:
+                log.error("a worker did not start: %s", loss)
+                if tries >= _START_TRIES and not self.cards:
+                    self._give_up("workers do not start: the lines above say why")
+                await asyncio.sleep(min(_LONGEST_PAUSE, 2.0**tries))
+        raise AssertionError
 
     def _introduce(self, worker: WorkerProcess) -> bool:
         """Note what a new worker can do; False where that is not what was asked for."""
@@ -201,6 +167,9 @@ class Pool:
         self._workers.add(worker)
         self._telemetry.workers.set(len(self._workers))
         log.info("worker %d ready after %.1f s", worker.pid, worker.start_seconds)
+        if len(self._workers) == self._config.worker_count:
+            # Not before: spares must not slow down those that are waited for.
+            self._spares.start(self._config.spare_workers)
         return True
 
     def _give_up(self, message: str) -> None:
@@ -269,7 +238,7 @@ class Pool:
         self._telemetry.running.inc(len(batch))
         try:
             async with asyncio.timeout(self._config.time_limit) as limit:
-                watch = _Abandoned(batch, limit, worker.start_seconds)
+                watch = Abandoned(batch, limit, worker.start_seconds)
                 with watch:
                     await self._exchange(worker, batch)
             return None
@@ -282,12 +251,12 @@ class Pool:
             return "time_limit"
         except WorkerLostError as loss:
             log.error("worker %d lost (%s) with %d picture(s)", worker.pid, loss, len(batch))
-            self._after_loss(batch, _died(str(loss)))
+            self._after_loss(batch, died(str(loss)))
             return "died"
         except (LookupError, TypeError, ValueError) as error:
             # Not what our own code sends: a picture may have taken the worker over.
             log.error("worker %d sent nonsense (%r)", worker.pid, error)
-            self._after_loss(batch, _died("it sent nonsense"))
+            self._after_loss(batch, died("it sent nonsense"))
             return "died"
         finally:
             self._telemetry.running.dec(len(batch))
@@ -305,7 +274,7 @@ class Pool:
             job = jobs.pop(reply["id"])
             seconds = loop.time() - job.started
             if "code" in reply:
-                job.fail(_checked(reply))
+                job.fail(checked(reply))
             elif not job.future.done():
                 waited = job.started - job.queued
                 job.future.set_result(Examined(body, waited, seconds))
@@ -335,55 +304,3 @@ class Pool:
     def _retry_after(self) -> int:
         seconds = self._mean_seconds * self._admitted / self._config.worker_count
         return max(1, min(60, math.ceil(seconds / 2)))
-
-
-class _Abandoned:
-    """Shortens a time limit once nobody waits for any of a batch's answers.
-
-    A worker that ends sooner than a new one starts is let finish; its answers are dropped.
-    """
-
-    def __init__(self, batch: Sequence[Job], limit: asyncio.Timeout, patience: float) -> None:
-        self._batch = batch
-        self._limit = limit
-        self._patience = patience
-        self.abandoned = False
-        self._open = True
-
-    def __enter__(self) -> None:
-        for job in self._batch:
-            job.future.add_done_callback(self._check)
-
-    def __exit__(self, *_: object) -> None:
-        self._open = False
-        for job in self._batch:
-            job.future.remove_done_callback(self._check)
-
-    def _check(self, _: asyncio.Future[Examined]) -> None:
-        everyone_left = all(job.future.cancelled() for job in self._batch)
-        if self.abandoned or not everyone_left or not self._open:
-            return
-        self.abandoned = True
-        soon = asyncio.get_running_loop().time() + self._patience
-        when = self._limit.when()
-        self._limit.reschedule(soon if when is None else min(when, soon))
-
-
-def _checked(reply: dict[str, Any]) -> ProblemError:
-    if reply["code"] not in STATUS:
-        raise ValueError(f"unknown code {reply['code']!r}")
-    return ProblemError(reply["code"], str(reply["message"]))
-
-
-def _died(loss: str) -> ProblemError:
-    return ProblemError(
-        "worker_died",
-        f"the process examining this picture died ({loss}): the file may be made to do that, or "
-        "need more memory than a worker has",
-    )
-
-
-def _stopping() -> ProblemError:
-    return ProblemError(
-        "shutting_down", "the service is stopping; try again when it is back", retry_after=10
-    )

@@ -59,7 +59,16 @@ class WorkerProcess:
         return await _receive(self._process)
 
     async def kill(self) -> None:
-        """End it, whatever it does; returns when it is gone."""
+        """End it, whatever it does; returns when it is gone, also where that is cancelled."""
+        ending = asyncio.ensure_future(self._end())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            # Left half-way, it would outlive the event loop that knows it.
+            await ending
+            raise
+
+    async def _end(self) -> None:
         await _kill(self._process)
         await self.exited
 

@@ -12,6 +12,8 @@ from tamperscope.image import Image
 from tamperscope.report import overlay as draw
 from tamperscope.report import wording
 from tamperscope.report.html import report_page
+from tamperscope.report.masks import run_lengths
+from tamperscope.report.shown import shown_map, shown_top
 from tamperscope.result import Localization
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def answer(
         "method": result.provenance.method,
         "title": card.title,
         "map_kind": result.map_kind.value,
+        "map_top": shown_top(result),
         "image_score": result.image_score,
         "threshold": result.threshold,
         "flagged": result.flagged,
@@ -58,25 +61,13 @@ def answer(
             "map": wording.explain_map(result.map_kind),
             "limits": card.limits,
             "share": wording.percent(result.forged_fraction),
+            "caution": _caution(result),
         },
         "parts": face_parts(result.provenance.notes),
         "mask": _mask(result.mask, wanted.mask),
         **{name: _extra(name, image, result, card, wanted) for name in EXTRAS},
         "record": result.to_record(),
     }
-
-
-def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """A mask (h, w) as COCO's uncompressed run-length code.
-
-    Columns from the left, each from top to bottom; lengths of runs of pristine and forged pixels
-    in turn, pristine first (0 where the first pixel is forged).
-    """
-    flat = mask.ravel(order="F")
-    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    bounds = np.concatenate(([0], edges, [flat.size]))
-    counts: list[int] = np.diff(bounds).tolist()
-    return [0, *counts] if flat[0] else counts
 
 
 def face_parts(notes: Mapping[str, Any]) -> list["JSON"] | None:
@@ -91,11 +82,21 @@ def face_parts(notes: Mapping[str, Any]) -> list["JSON"] | None:
     return [{"name": name.replace("_", " "), "value": value} for name, value in ordered]
 
 
+def _caution(result: Localization) -> str | None:
+    """Why the whole answer may mean little."""
+    if result.provenance.notes.get("face") is not False:
+        return None
+    return (
+        "The method sees no face in this picture. It was made for faces: what it says about "
+        "anything else means little."
+    )
+
+
 def _mask(mask: NDArray[np.bool_], form: str) -> "JSON":
     if form == "none":
         return None
     if form == "rle":
-        counts: JSON = [*run_lengths(mask)]
+        counts: JSON = [*run_lengths(mask).tolist()]
         return {"format": "rle", "size": [*mask.shape], "counts": counts}
     return {"format": "png", "base64": _text(draw.encode_png(mask))}
 
@@ -108,7 +109,7 @@ def _extra(
     if name == "report":
         return report_page(image.pixels, result, card, name=image.id)
     side = wanted.max_side or max(image.size)
-    levels = draw.shrink(np.rint(result.score_map * np.float32(255)).astype(np.uint8), side)
+    levels = draw.shrink(np.rint(shown_map(result) * np.float32(255)).astype(np.uint8), side)
     if name == "map":
         return _text(draw.encode_png(levels))
     pixels = draw.shrink(image.pixels, side)

@@ -50,6 +50,7 @@ class Explanation(BaseModel):
     map: str
     limits: str
     share: str = Field(description="forged_fraction for people.")
+    caution: str | None = Field(description="Why this answer may mean little; null if nothing.")
 
 
 class FacePart(BaseModel):
@@ -66,6 +67,7 @@ class Localized(BaseModel):
     method: str
     title: str
     map_kind: MapKindName
+    map_top: Share = Field(description="The score that level 255 of `map` stands for.")
     image_score: Share
     threshold: Share = Field(description="Level of the map at the mask's boundary.")
     flagged: bool
@@ -75,7 +77,9 @@ class Localized(BaseModel):
     explanation: Explanation
     parts: list[FacePart] | None = Field(description="For faces, where the method names parts.")
     mask: Annotated[PngMask | RleMask, Field(discriminator="format")] | None
-    map: str | None = Field(description="Base64 of an 8-bit grey PNG: level / 255 is the score.")
+    map: str | None = Field(
+        description="Base64 of an 8-bit grey PNG: level / 255 times `map_top` is the score."
+    )
     overlay: str | None = Field(description="Base64 of a PNG: heat map and outline on the picture.")
     picture: str | None = Field(description="Base64 of a PNG: the pixels that were examined.")
     report: str | None = Field(description="A self-contained HTML page.")
@@ -92,6 +96,7 @@ class Method(BaseModel):
     map_explanation: str
     summary: str
     limits: str
+    faces: bool = Field(description="Whether it is for one face that fills the picture.")
     available: bool
     reason: str | None = Field(description="Why it is not available.")
 

@@ -34,6 +34,11 @@ class Telemetry:
         )
         self.running = Gauge("tamperscope_running", "Pictures being examined.", registry=registry)
         self.workers = Gauge("tamperscope_workers_ready", "Workers ready.", registry=registry)
+        self.spares = Gauge(
+            "tamperscope_workers_spare",
+            "Workers ready to take a lost one's place.",
+            registry=registry,
+        )
         self.lost = Counter(
             "tamperscope_workers_lost",
             "Workers that had to be replaced, by reason: died, time_limit, cancelled.",

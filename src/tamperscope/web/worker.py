@@ -32,6 +32,8 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
 )
 _PR_SET_PDEATHSIG = 1
+BATCH_PIXELS = 4_000_000
+"""Pictures of more pixels than these are not held decoded together."""
 
 
 def main() -> None:
@@ -149,7 +151,28 @@ def _examine(
 ) -> Iterator[tuple[dict[str, Any], bytes]]:
     """One reply per job, in order: an answer as JSON text, or a failure."""
     files = _split(body, [job["length"] for job in jobs])
-    images = [_guarded(_read, job, data, settings) for job, data in zip(jobs, files, strict=True)]
+    group: list[tuple[dict[str, Any], Any]] = []  # emptied by `_answers`
+    pixels = 0
+    for job, data in zip(jobs, files, strict=True):
+        image = _guarded(_read, job, data, settings)
+        full = isinstance(image, MemoryError) or pixels + _pixels(image) > BATCH_PIXELS
+        if group and full:
+            yield from _answers(method, group)
+            pixels = 0
+            if isinstance(image, MemoryError):
+                # The pictures before it were in the way.
+                image = _guarded(_read, job, data, settings)
+        group.append((job, image))
+        pixels += _pixels(image)
+    yield from _answers(method, group)
+
+
+def _answers(
+    method: "Localizer", group: list[tuple[dict[str, Any], Any]]
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """The replies to decoded pictures that may be in memory together; takes them from the list."""
+    jobs, images = [job for job, _ in group], [image for _, image in group]
+    group.clear()
     results = _localize_together(method, images)
     for i, job in enumerate(jobs):
         reply = {"id": job["id"]}
@@ -160,6 +183,10 @@ def _examine(
             yield {**reply, **_failure(outcome)}, b""
         else:
             yield reply, outcome
+
+
+def _pixels(image: Any) -> int:
+    return 0 if isinstance(image, Exception) else image.height * image.width
 
 
 def _split(body: bytes, lengths: Sequence[int]) -> list[bytes]:
@@ -190,7 +217,7 @@ def _localize_together(method: "Localizer", images: Sequence[Any]) -> list[Any]:
     readable = [i for i, image in enumerate(images) if not isinstance(image, Exception)]
     if len(readable) > 1:
         results = _guarded(method.localize_batch, [images[i] for i in readable])
-        if not isinstance(results, Exception):
+        if isinstance(results, list) and len(results) == len(readable):
             placed: list[Any] = [None] * len(images)
             for i, result in zip(readable, results, strict=True):
                 placed[i] = result
@@ -221,7 +248,9 @@ def _failure(error: Exception) -> dict[str, str]:
         message = "the picture does not fit in the memory of a worker; make it smaller first"
     elif isinstance(error, TamperscopeError):
         # Of bytes the reader knows the digest at best; the service says which picture it was.
-        message = re.sub(r"^bytes:[0-9a-f]{12}: ", "", " ".join(str(error).split()))
+        message = " ".join(str(error).split())
+        message = re.sub(r"^bytes:[0-9a-f]{12}: (?=is )", "the file ", message)
+        message = re.sub(r"^bytes:[0-9a-f]{12}: ", "", message)
     else:
         # Details may hold what is nobody's business; they go to the log.
         print(f"tamperscope: {type(error).__name__}: {error}", file=sys.stderr, flush=True)

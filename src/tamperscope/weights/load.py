@@ -4,6 +4,7 @@ import hashlib
 import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,9 @@ def _read(path: Path) -> dict[str, Tensor]:
         head = file.read(512)
     if not head:
         raise WeightsError(f"{path} is empty (0 bytes): download it again")
+    # The first eight bytes of safetensors are a length: as text they would be a gigantic one.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size:
+        return _read_safetensors(path, size)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         raise WeightsError(
             f"{path} is a web page, not weights: the download link answered with a page; "
@@ -111,6 +115,7 @@ def _read_safetensors(path: Path, size: int) -> dict[str, Tensor]:
 
 def _read_torch(path: Path, size: int) -> dict[str, Tensor]:
     try:
+        _check_archive(path, size)
         with warnings.catch_warnings(action="ignore"):  # about old pickle protocols
             stored = torch.load(path, map_location="cpu", weights_only=True)
     # damaged bytes are read as instructions until one fails, so any exception may come out
@@ -122,7 +127,34 @@ def _read_torch(path: Path, size: int) -> dict[str, Tensor]:
                 "run code: nothing was loaded; ask its author for a state_dict or safetensors file"
             ) from error
         raise _damaged(path, size, error) from error
-    return _tensors(path, stored)
+    tensors = _tensors(path, stored)
+    _check_extent(path, size, tensors)
+    return tensors
+
+
+def _check_archive(path: Path, size: int) -> None:
+    """PyTorch stores without compressing: what unpacks to more than the file holds is a bomb."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > size:
+        raise ValueError(f"unpacks to {unpacked:,} bytes")
+
+
+def _check_extent(path: Path, size: int, tensors: Mapping[str, Tensor]) -> None:
+    """A stored tensor can claim any shape over a few bytes, by strides of zero."""
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    # Tied weights stand in the file once and count twice.
+    if claimed > 8 * size or any(map(_unusual, tensors.values())):
+        raise WeightsError(
+            f"{path} ({size} bytes) claims tensors of {claimed:,} bytes, or of a kind that weights "
+            "are not: download or convert it again"
+        )
+
+
+def _unusual(tensor: Tensor) -> bool:
+    return tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized
 
 
 def _tensors(path: Path, stored: Any) -> dict[str, Tensor]:
@@ -196,6 +228,11 @@ class LoadedWeights:
     path: Path
     sha256: str
     card: WeightsCard | None
+
+    @property
+    def name(self) -> str:
+        """What a record calls them: by their card, else by their file."""
+        return self.card.name if self.card is not None else self.path.name
 
 
 def load_weights(module: nn.Module, name_or_path: str | os.PathLike[str]) -> LoadedWeights:

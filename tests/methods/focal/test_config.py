@@ -122,6 +122,7 @@ CHOICES = {
     "noise": module.NoiseRule,
     "majority": module.MajorityRule,
     "upsampling": module.Upsampling,
+    "cut": module.Cut,
 }
 
 

@@ -218,6 +218,28 @@ def test_tiles_do_not_show() -> None:
     assert iou(small.mask, mask) > 0.97
 
 
+@pytest.mark.parametrize("size", [(300, 420), (301, 207)])
+def test_a_shrunk_picture_gets_its_mask_at_its_own_size(size: tuple[int, int]) -> None:
+    pixels, mask = red_square(size, (slice(100, 200), slice(60, 180)))
+    found = assembled(red_detector(), network_pixels=16_384).localize(pixels)
+    assert found.size == size
+    assert iou(found.mask, mask) > 0.9
+    rows, columns = found.provenance.notes["shrunk_to"]
+    assert 0.95 * 16_384 < rows * columns <= 16_384
+    small = assembled(red_detector(), network_pixels=size[0] * size[1]).localize(pixels)
+    same(small, assembled(red_detector()).localize(pixels))
+    assert "shrunk_to" not in small.provenance.notes
+
+
+def test_fast_uses_the_weights_that_ship() -> None:
+    fast = load(preset="fast")
+    large = fast.localize(photo(700, 900))
+    assert large.size == (700, 900)
+    assert large.provenance.notes["shrunk_to"] == [451, 580]
+    small = photo(120, 160)
+    same(fast.localize(small), load(copies=False).localize(small))
+
+
 @pytest.mark.parametrize("size", [64, 100])
 def test_square_masks_come_back_to_the_picture(size: int) -> None:
     """100 does not divide by 16: the last cells see mirrored pixels, which must not show."""

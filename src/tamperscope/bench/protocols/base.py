@@ -1,5 +1,6 @@
 """What a named way of evaluating is: every choice in words, and the functions that make it so."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal
@@ -17,6 +18,7 @@ Row = Mapping[str, float]
 """What `Protocol.score` says of one picture; NaN where the protocol gives no number."""
 
 Over = Literal["tampered", "authentic", "all"]
+Level = Literal["pixel", "image"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,7 @@ class Number:
         title: of the column.
         meaning: in words.
         over: the pictures it is computed from.
+        level: "pixel" needs the forged region, and leaves wholly generated pictures out.
         higher_is_better: or lower, as for false alarms.
         oracle: chosen with the ground truth in hand, out of reach in use.
         against: the number of protocol ``ours`` it is read as, "" for none.
@@ -58,6 +61,7 @@ class Number:
     title: str
     meaning: str
     over: Over = "tampered"
+    level: Level = "pixel"
     higher_is_better: bool = True
     oracle: bool = False
     against: str = ""
@@ -101,13 +105,17 @@ class Protocol(Evaluation):
         "0, and is listed"
     )
 
-    def score(self, prediction: Prediction, truth: NDArray[np.bool_] | None) -> dict[str, float]:
+    def score(
+        self, prediction: Prediction, truth: NDArray[np.bool_] | None, *, whole: bool = False
+    ) -> dict[str, float]:
         """One picture's numbers.
 
         Args:
             prediction: of the picture; one of another size than ``truth`` is brought to it (map
                 bilinear, mask nearest).
             truth: bool (h, w), True = forged, or None for an authentic picture.
+            whole: every pixel is generated, so that there is no region to find: pixel numbers are
+                NaN, and ``whole`` is 1.
 
         Returns:
             Every name in ``numbers`` that is made of single pictures (NaN where it has none here),
@@ -118,7 +126,10 @@ class Protocol(Evaluation):
         """
         check(prediction, truth, self.max_aspect_change)
         row = {"tampered": float(truth is not None), "image_score": float(prediction.image_score)}
-        return row | self.measure(prediction, truth)
+        row |= self.measure(prediction, truth)
+        if whole:
+            row |= {n.name: math.nan for n in self.numbers if n.level == "pixel"} | {"whole": 1.0}
+        return row
 
     def summarize(self, rows: Sequence[Row]) -> dict[str, Interval | None]:
         """The set's numbers from the rows of its pictures, in the order of ``numbers``.
@@ -127,10 +138,15 @@ class Protocol(Evaluation):
             For each number {"mean", "low", "high", "count"}: the value, its bootstrap interval and
             the pictures it rests on; None where no picture has it.
         """
-        return {
-            number.name: number.reduce(select(rows, number.over), number.name, self)
-            for number in self.numbers
-        }
+        return {number.name: self._reduced(rows, number) for number in self.numbers}
+
+    def _reduced(self, rows: Sequence[Row], number: Number) -> Interval | None:
+        chosen = select(rows, number.over)
+        if number.level == "image":
+            return number.reduce(chosen, number.name, self)
+        known = [row for row in chosen if not row.get("whole")]
+        lost = len(known) < len(chosen) and not any(row["tampered"] for row in known)
+        return None if lost else number.reduce(known, number.name, self)
 
     def describe(self) -> dict[str, JSON]:
         """Every field, for a record; the function is left out."""

@@ -102,13 +102,14 @@ DOLOS = Protocol(
             name="pbca_sm",
             title="PBCA-sm",
             meaning="share of cells that are right at the network's grid",
-            why="as pbca_lg, at the network's grid",
+            why="as PBCA-lg, at the network's grid",
         ),
         Number(
             name="ap",
             title="AP ± 2σ",
             meaning="average precision of the image score over 5 balanced redraws",
             over="all",
+            level="image",
             reduce=reduce.balanced_redraws,
             against="image_ap",
             why=(

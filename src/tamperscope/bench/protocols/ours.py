@@ -92,6 +92,7 @@ OURS = Protocol(
             title="authentic: pictures flagged",
             meaning="share of authentic pictures with any pixel in the mask",
             over="authentic",
+            level="image",
             higher_is_better=False,
             reduce=reduce.of_means("flagged", number=flagged_pictures, both=False),
         ),
@@ -100,6 +101,7 @@ OURS = Protocol(
             title="image AUC",
             meaning="area under the ROC curve of the image score",
             over="all",
+            level="image",
             reduce=reduce.ranking(bootstrap.auc),
         ),
         Number(
@@ -107,6 +109,7 @@ OURS = Protocol(
             title="image AP",
             meaning="average precision of the image score; that of a guess is the tampered share",
             over="all",
+            level="image",
             reduce=reduce.ranking(bootstrap.average_precision),
         ),
         Number(
@@ -114,6 +117,7 @@ OURS = Protocol(
             title="image F1",
             meaning="F1 of tampered pictures, flagged where the mask is not empty",
             over="all",
+            level="image",
             reduce=reduce.of_means("flagged", number=image_numbers.f1),
         ),
         Number(
@@ -121,6 +125,7 @@ OURS = Protocol(
             title="image bAcc",
             meaning="balanced accuracy, flagged where the mask is not empty",
             over="all",
+            level="image",
             reduce=reduce.of_means("flagged", number=image_numbers.balanced_accuracy),
         ),
         Number(
@@ -131,6 +136,7 @@ OURS = Protocol(
                 "authentic pictures"
             ),
             over="all",
+            level="image",
             oracle=True,
             reduce=reduce.ranking(bootstrap.recall_at(FALSE_ALARM_RATE)),
         ),

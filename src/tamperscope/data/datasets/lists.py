@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tamperscope.data.datasets._files import Orphan, Orphans, by_stem, forged_pairs
 from tamperscope.data.datasets.cards import DatasetCard
 from tamperscope.data.manifest import DEFAULT_NAME, read_manifest
 from tamperscope.data.masks import MaskCoding
+from tamperscope.data.paths import below, is_there
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import DataError
 
@@ -42,7 +44,7 @@ def read_list(
     line; ``.npy`` an array (n, 2) of strings. An empty mask, ``None`` or ``Negative`` says that the
     picture is authentic.
 
-    base: folder of relative names; the list's own by default.
+    base: folder of the names, which must lie below it; the list's own by default.
 
     Raises DataError for another kind of file, a damaged list, or files that are not there.
     """
@@ -115,8 +117,9 @@ def samples_of(
     samples: list[Sample] = []
     lost: list[Orphan] = []
     for image, mask, kind in dict.fromkeys(rows):
-        paths = [folder / _native(name) for name in (image, mask) if name is not None]
-        gone = [path for path in paths if not path.is_file()]
+        names = [_native(name) for name in (image, mask) if name is not None]
+        paths = [below(folder, name, where=where) for name in names]
+        gone = [path for path in paths if not is_there(path)]
         lost += [Orphan(name=str(path), lacks="listed files", where=str(where)) for path in gone]
         if not gone:
             samples.append(_sample(image, paths, kind, polarity))
@@ -172,14 +175,14 @@ def rows_of(path: Path) -> list[Row]:
 def _parsed(path: Path, text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON ({error}): write the list again") from error
 
 
 def _from_array(path: Path) -> Iterator[Row]:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        array = _array(path)
+    except Exception as error:  # a header is Python's to read, and fails in as many ways as code
         raise DataError(
             f"{path}: no plain array of strings; a list of Python objects is not opened, that can "
             "run code: save it again with np.save(path, np.array(pairs, dtype=str))"
@@ -188,8 +191,17 @@ def _from_array(path: Path) -> Iterator[Row]:
         raise DataError(
             f"{path}: holds {array.dtype} {array.shape}, expected strings (n, 2): picture and mask"
         )
-    for image, mask in array.astype(str):
+    for image, mask in array:
         yield str(image), _mask(str(mask)), None
+
+
+def _array(path: Path) -> NDArray[Any]:
+    """What a .npy file holds, strings of bytes decoded."""
+    # Mapped, because a header may claim any size.
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+    array = np.load(path, allow_pickle=False, mmap_mode="r")
+    return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else np.array(array)
 
 
 def _from_json(path: Path, rows: Any) -> Iterator[Row]:
@@ -217,8 +229,11 @@ def _from_mapping(path: Path, number: int, row: dict[str, Any]) -> Row:
 
 def _from_table(path: Path, text: str, separator: str) -> Iterator[Row]:
     rows = csv.DictReader(text.splitlines(), delimiter=separator)
-    for number, row in enumerate(rows, 2):
-        yield _from_mapping(path, number, {k: v for k, v in row.items() if k is not None})
+    try:
+        for number, row in enumerate(rows, 2):
+            yield _from_mapping(path, number, {k: v for k, v in row.items() if k is not None})
+    except csv.Error as error:
+        raise DataError(f"{path}: no table ({error}): write the list again") from error
 
 
 def _from_line(path: Path, number: int, line: str) -> Row:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tamperscope.data.datasets._files import Orphans, need_folder
 from tamperscope.data.datasets.cards import DatasetCard
+from tamperscope.data.paths import below, is_there
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import DataError
 
@@ -21,9 +22,9 @@ def read_synthesized(root: Path, *, orphans: Orphans | None = None) -> Dataset:
     path = need_folder(root, f"{MANIFEST}, images/ and masks/") / MANIFEST
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror}): finish writing the set first"
+            f"{path}: cannot be read ({error}): finish writing the set first"
         ) from error
     samples = tuple(_sample(path, number, line) for number, line in enumerate(lines, 1))
     _need_files(path, samples)
@@ -33,16 +34,17 @@ def read_synthesized(root: Path, *, orphans: Orphans | None = None) -> Dataset:
 def _sample(path: Path, number: int, line: str) -> Sample:
     try:
         row: dict[str, Any] = json.loads(line)
-        image, mask, kind = row["image"], row["mask"], row["kind"]
-    except (ValueError, KeyError, TypeError) as error:
+        kind = row["kind"]
+        image, mask = (below(path.parent, row[part], where=path) for part in ("image", "mask"))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: line {number} has no image, mask and kind: write the set again"
         ) from error
     untouched = kind == PRISTINE
     return Sample(
-        id=Path(image).stem,
-        image_path=path.parent / image,
-        mask_path=None if untouched else path.parent / mask,
+        id=image.stem,
+        image_path=image,
+        mask_path=None if untouched else mask,
         label="authentic" if untouched else "forged",
         kind=None if untouched else kind,
     )
@@ -50,7 +52,7 @@ def _sample(path: Path, number: int, line: str) -> Sample:
 
 def _need_files(path: Path, samples: tuple[Sample, ...]) -> None:
     files = (p for s in samples for p in (s.image_path, s.mask_path) if p is not None)
-    missing = [file.name for file in files if not file.is_file()]
+    missing = [file.name for file in files if not is_there(file)]
     if missing:
         raise DataError(
             f"{path}: {len(missing)} listed files are missing (first: {missing[0]}): "

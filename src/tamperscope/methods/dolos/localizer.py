@@ -1,12 +1,14 @@
 """DOLOS, ready to run: `build` makes a localizer from the catalogue's options."""
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, cast, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tamperscope.engines import Engine
 from tamperscope.face_parsing.preprocess import Resample
 from tamperscope.image import DEFAULT_MAX_PIXELS, Image, ImageSource, read_image
 from tamperscope.localizer import MethodCard
@@ -17,6 +19,7 @@ from tamperscope.methods.base import (
     card_decision,
     is_flat,
     left_to_card,
+    run_by,
     single_weights,
     weights_name,
 )
@@ -29,6 +32,7 @@ from tamperscope.methods.dolos.decision import (
     image_score_rule,
     raw_score,
 )
+from tamperscope.methods.dolos.graph import graph_of
 from tamperscope.methods.dolos.maps import DolosMap, answer
 from tamperscope.methods.dolos.network import DolosNetwork, network_for
 from tamperscope.methods.dolos.preprocess import prepare
@@ -72,6 +76,7 @@ class DolosLocalizer(BaseLocalizer):
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        engine: Engine | None = None,
     ) -> None:
         super().__init__(
             card,
@@ -80,6 +85,7 @@ class DolosLocalizer(BaseLocalizer):
             device=device,
             dtype=dtype,
             max_pixels=max_pixels,
+            engine=engine,
         )
         self._config = _resolved(config, network, weights.card)
         self._rule = image_score_rule(self._config, network.method, network.supervision)
@@ -160,6 +166,7 @@ def build(
     precision: str,
     max_pixels: int,
     options: dict[str, Any],
+    engine: Engine | None = None,
 ) -> DolosLocalizer:
     """A localizer as `tamperscope.load` asks for it; by default with the weights of its own name.
 
@@ -171,6 +178,7 @@ def build(
     target = choose_device(device)
     dtype = choose_dtype(precision, target)
     network, loaded = network_for(single_weights(weights, card.name, method=card.name), card.name)
+    network = run_by(engine, partial(graph_of, network), network, loaded)
     return DolosLocalizer(
         card,
         network,
@@ -180,4 +188,5 @@ def build(
         device=target,
         dtype=dtype,
         max_pixels=max_pixels,
+        engine=engine,
     )

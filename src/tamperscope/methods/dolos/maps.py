@@ -1,5 +1,6 @@
 """What a network says of one picture: its map, its label, and the features under the map."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tamperscope.attribution import grad_cam, heat_map
-from tamperscope.methods.dolos.network import AttentionNetwork, DolosNetwork, GradCamNetwork
+from tamperscope.engines import Runner
+from tamperscope.methods.dolos.network import DolosNetwork, GradCamNetwork
 
 FAKE = 1
 
@@ -34,34 +36,45 @@ class DolosMap:
 
 
 def answer(
-    network: DolosNetwork, x: Tensor, *, device: torch.device, dtype: torch.dtype
+    network: DolosNetwork | Runner, x: Tensor, *, device: torch.device, dtype: torch.dtype
 ) -> DolosMap:
-    """Run a network, in evaluation mode, on one prepared picture (3, size, size)."""
+    """Run a network, in evaluation mode, or what stands in for it, on one prepared picture
+    (3, size, size)."""
     batch = x[None].to(device)
     if isinstance(network, GradCamNetwork):
-        return _explained(network, batch, dtype)
-    with torch.inference_mode(), _reduced(device, dtype):
-        if isinstance(network, AttentionNetwork) and network.supervision == "full":
-            # Training from masks leaves the label behind the map as it was: not worth computing.
-            features = network.xception.features(batch, until=network.feature_block)
-            outputs = {"mask_logits": network.mask_logits(features)}
-        else:
-            features, outputs = network.features_and_outputs(batch)
+        outputs = _explained(network, batch, dtype)
+    else:
+        with torch.inference_mode(), _reduced(device, dtype):
+            outputs = network(batch) if isinstance(network, Runner) else network.deciding(batch)
+    if "cam" in outputs:
+        cam = outputs["cam"][0].cpu().numpy()
+        size = (batch.shape[2], batch.shape[3])
+        return _map(heat_map(cam, size), (cam.shape[0], cam.shape[1]), outputs, saliency=True)
     if "map_logits" in outputs:
         fake = outputs["map_logits"].float().softmax(1)[0, FAKE]
     else:
         fake = outputs["mask_logits"].float().sigmoid()[0, 0]
     scores = fake.cpu().numpy()
+    return _map(scores, (scores.shape[0], scores.shape[1]), outputs, saliency=False)
+
+
+def _map(
+    scores: NDArray[np.float32],
+    cells: tuple[int, int],
+    outputs: Mapping[str, Tensor],
+    *,
+    saliency: bool,
+) -> DolosMap:
     return DolosMap(
         scores=scores,
-        cells=(scores.shape[0], scores.shape[1]),
+        cells=cells,
         label=_label(outputs.get("label_logits")),
-        features=_last_axis(features),
-        saliency=False,
+        features=_last_axis(outputs["features"]),
+        saliency=saliency,
     )
 
 
-def _explained(network: GradCamNetwork, batch: Tensor, dtype: torch.dtype) -> DolosMap:
+def _explained(network: GradCamNetwork, batch: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     def run(x: Tensor) -> dict[str, Tensor]:
         with _reduced(x.device, dtype):
             outputs: dict[str, Tensor] = network(x)
@@ -73,14 +86,8 @@ def _explained(network: GradCamNetwork, batch: Tensor, dtype: torch.dtype) -> Do
         batch,
         lambda outputs: outputs["label_logits"][:, FAKE],
     )
-    cam = found.cam[0].cpu().numpy()
-    return DolosMap(
-        scores=heat_map(cam, (batch.shape[2], batch.shape[3])),
-        cells=(cam.shape[0], cam.shape[1]),
-        label=_label(found.output["label_logits"]),
-        features=_last_axis(found.activation),
-        saliency=True,
-    )
+    label = found.output["label_logits"]
+    return {"features": found.activation, "cam": found.cam, "label_logits": label}
 
 
 def _reduced(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -98,6 +98,11 @@ class DolosNetwork(nn.Module):
         """What `forward` returns, for the output of ``feature_block``."""
         raise NotImplementedError
 
+    def deciding(self, x: Tensor) -> dict[str, Tensor]:
+        """What the method decides by: ``features``, and of `forward`'s outputs those that count."""
+        features, outputs = self.features_and_outputs(x)
+        return {"features": features, **outputs}
+
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Logits by name; fake is class 1.
 
@@ -192,6 +197,14 @@ class AttentionNetwork(DolosNetwork):
         """The map alone, which needs nothing behind it."""
         logits: Tensor = self.map(features)
         return logits
+
+    def deciding(self, x: Tensor) -> dict[str, Tensor]:
+        """See `DolosNetwork.deciding`."""
+        if self.supervision == "weak":
+            return super().deciding(x)
+        # Training from masks leaves the label behind the map as it was: not worth computing.
+        features = self.xception.features(x, until=self.feature_block)
+        return {"features": features, "mask_logits": self.mask_logits(features)}
 
     def outputs(self, features: Tensor) -> dict[str, Tensor]:
         """``mask_logits`` and, unless ``map_only``, ``label_logits``."""

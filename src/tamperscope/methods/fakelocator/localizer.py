@@ -1,12 +1,14 @@
 """FakeLocator, ready to run: `build` makes a localizer from the catalogue's options."""
 
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tamperscope.engines import Engine
 from tamperscope.face_parsing.parser import FaceParser, parse_face
 from tamperscope.face_parsing.parts import renumber
 from tamperscope.face_parsing.registry import load_parser
@@ -19,6 +21,7 @@ from tamperscope.methods.base import (
     card_decision,
     is_flat,
     left_to_card,
+    run_by,
     single_weights,
     weights_name,
 )
@@ -34,6 +37,7 @@ from tamperscope.methods.fakelocator.decision import (
     image_level,
     image_score,
 )
+from tamperscope.methods.fakelocator.graph import graph_of
 from tamperscope.methods.fakelocator.network import FakeLocatorNetwork, network_for
 from tamperscope.methods.fakelocator.preprocess import prepare, prepare_attention, squeeze_labels
 from tamperscope.provenance import Stopwatch
@@ -75,6 +79,7 @@ class FakeLocatorLocalizer(BaseLocalizer):
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        engine: Engine | None = None,
     ) -> None:
         parts = {} if parser is None else parser.weights
         super().__init__(
@@ -84,6 +89,7 @@ class FakeLocatorLocalizer(BaseLocalizer):
             device=device,
             dtype=dtype,
             max_pixels=max_pixels,
+            engine=engine,
         )
         known = card_decision(weights.card, (*FROM_CARD, *CALIBRATION), "fakelocator")
         chosen = left_to_card(config, FROM_CARD, known)
@@ -192,6 +198,7 @@ def build(
     precision: str,
     max_pixels: int,
     options: dict[str, Any],
+    engine: Engine | None = None,
 ) -> FakeLocatorLocalizer:
     """A localizer as `tamperscope.load` asks for it.
 
@@ -204,7 +211,10 @@ def build(
     target = choose_device(device)
     dtype = choose_dtype(precision, target)
     network, loaded = network_for(single_weights(weights, card.name, method=card.name))
-    parser = None if config.parser == "none" else load_parser(config.parser, device=target)
+    network = run_by(engine, partial(graph_of, network), network, loaded)
+    parser = None
+    if config.parser != "none":
+        parser = load_parser(config.parser, device=target, engine=engine)
     return FakeLocatorLocalizer(
         card,
         network,
@@ -215,4 +225,5 @@ def build(
         device=target,
         dtype=dtype,
         max_pixels=max_pixels,
+        engine=engine,
     )

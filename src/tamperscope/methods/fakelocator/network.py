@@ -28,7 +28,7 @@ Attention = Literal["none", "parts"]
 AttentionMode = Literal["multiply", "residual"]
 
 INPUT_SIZE = 256
-_STRIDE = 32
+STRIDE = 32
 _UNET_WIDTHS = (256, 128, 64, 32, 16)
 
 _DEFAULTS: dict[str, Any] = {
@@ -89,7 +89,7 @@ class FakeLocatorNetwork(nn.Module):
             features. The mean alone drowns a small region.
         """
         h, w = x.shape[-2:]
-        padding = (0, -w % _STRIDE, 0, -h % _STRIDE)
+        padding = (0, -w % STRIDE, 0, -h % STRIDE)
         padded = F.pad(x, padding, mode="replicate") if any(padding) else x
         features = self._encode(padded, attention, padding)
         last = features[-1]

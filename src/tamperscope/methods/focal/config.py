@@ -29,6 +29,8 @@ class FocalConfig:
             that every tile sees the picture's 8x8 JPEG grid in the same place. A picture no larger
             than a tile is one tile. ``tile`` caps what the network needs;
             the maps of the whole picture come on top, about 80 bytes for each of its pixels.
+        network_pixels: for ``native``: a picture with more pixels is shrunk to so many before the
+            networks see it, which is faster and loses what is small or faint; 0 = never.
         clustering: ``seeded``: two-means on the sphere started from the network's evidence (needs
             an evidence head; ours); ``kmeans``: cosine k-means, k = 2, as released; ``hdbscan``: as
             published.
@@ -72,6 +74,7 @@ class FocalConfig:
     square_size: int = 1024
     tile: int = 1024
     overlap: int = 128
+    network_pixels: int = 0
     clustering: Clustering = "seeded"
     min_cluster_size: int = 200
     min_samples: int = 0
@@ -110,6 +113,11 @@ class FocalConfig:
             "overlap",
             "a multiple of 32, at most half a tile",
         )
+        _check(
+            self.network_pixels == 0 or self.network_pixels >= 4096,
+            "network_pixels",
+            "0 or at least 4096",
+        )
         _check(self.min_cluster_size >= 2, "min_cluster_size", "at least 2")
         _check(self.kmeans_restarts >= 1, "kmeans_restarts", "at least 1")
         for name in ("min_samples", "max_points", "opening", "closing", "dilation", "erosion"):
@@ -146,6 +154,7 @@ def _check(ok: bool, name: str, wanted: str) -> None:
 
 PRESETS: dict[str, FocalConfig] = {
     "default": FocalConfig(),
+    "fast": FocalConfig(network_pixels=262_144, copies=False),
     "as-released": FocalConfig(
         geometry="square", clustering="kmeans", pristine="released", copies=False, max_points=0
     ),
@@ -160,6 +169,10 @@ PRESETS: dict[str, FocalConfig] = {
         max_points=0,
     ),
 }
+
+
+SHIPPED_PRESETS = ("default", "fast")
+"""Those that use the weights that ship."""
 
 
 def resolve(preset: str, overrides: dict[str, Any]) -> FocalConfig:

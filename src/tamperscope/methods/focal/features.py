@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,19 @@ class FeatureMaps:
     features: Tensor
     evidence: Tensor | None
     copies: Tensor | None = None
+
+
+def shrunk(pixels: NDArray[np.uint8], config: FocalConfig) -> NDArray[np.uint8]:
+    """The picture (h, w, 3) at no more than ``config.network_pixels``, by area averaging; the same
+    array where it is small enough, or where the geometry has a size of its own.
+    """
+    h, w = pixels.shape[:2]
+    limit = config.network_pixels
+    if config.geometry == "square" or limit == 0 or h * w <= limit:
+        return pixels
+    factor = math.sqrt(limit / (h * w))
+    size = (max(1, int(w * factor)), max(1, int(h * factor)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def extract(

@@ -11,14 +11,16 @@ import torch
 from numpy.typing import NDArray
 
 from tamperscope.clustering.postprocess import resize_map, resize_mask
+from tamperscope.engines import Engine, Graph
 from tamperscope.errors import ConfigError, WeightsNotFoundError
 from tamperscope.image import DEFAULT_MAX_PIXELS, ImageSource, read_image
 from tamperscope.localizer import MethodCard
-from tamperscope.methods.base import BaseLocalizer, WeightsChoice, weights_name
+from tamperscope.methods.base import BaseLocalizer, WeightsChoice, run_by, weights_name
 from tamperscope.methods.common import choose_device, choose_dtype
-from tamperscope.methods.focal.config import FocalConfig, resolve
+from tamperscope.methods.focal.config import SHIPPED_PRESETS, FocalConfig, resolve
 from tamperscope.methods.focal.decision import Calibration, Decision, check_evidence, decide
-from tamperscope.methods.focal.features import extract
+from tamperscope.methods.focal.features import FeatureMaps, extract, shrunk
+from tamperscope.methods.focal.graph import graph_of
 from tamperscope.methods.focal.network import FocalNetwork, network_for
 from tamperscope.provenance import Stopwatch
 from tamperscope.result import Localization, MapKind
@@ -42,6 +44,7 @@ class FocalLocalizer(BaseLocalizer):
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        engine: Engine | None = None,
     ) -> None:
         check_evidence(config, any(n.evidence is not None for n in networks))
         # A clustering without evidence has a similarity for a map, whatever the default's map is.
@@ -53,6 +56,7 @@ class FocalLocalizer(BaseLocalizer):
             device=device,
             dtype=dtype,
             max_pixels=max_pixels,
+            engine=engine,
         )
         self._networks = [n.eval().to(self._device) for n in networks]
         if self._device.type != "mps":
@@ -67,14 +71,15 @@ class FocalLocalizer(BaseLocalizer):
         with watch.stage("decode"):
             image = read_image(source, max_pixels=self._max_pixels, id=id)
         with watch.stage("features"):
-            maps = extract(
-                self._networks, image.pixels, self._config, device=self._device, dtype=self._dtype
-            )
+            pixels = shrunk(image.pixels, self._config)
+            maps = self._maps(pixels)
         with watch.stage("clustering"):
             decision = decide(maps, self._config, self._calibration, device=self._device)
         with watch.stage("upsampling"):
-            scores, mask = self._to_picture(decision, image.size)
+            scores, mask = self._to_picture(decision, image.size, pixels.shape[:2])
         notes = {**decision.trace, "feature_grid": list(decision.scores.shape)}
+        if pixels.shape != image.pixels.shape:
+            notes["shrunk_to"] = list(pixels.shape[:2])
         return Localization(
             score_map=scores,
             map_kind=decision.kind,
@@ -83,6 +88,19 @@ class FocalLocalizer(BaseLocalizer):
             image_score=decision.image_score,
             provenance=self._provenance(image, watch, notes, seed=self._config.seed),
         )
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns maps into decisions, of the weights card."""
+        return self._calibration
+
+    def feature_maps(self, source: ImageSource) -> FeatureMaps:
+        """What the networks say of a picture, before any decision."""
+        pixels = shrunk(read_image(source, max_pixels=self._max_pixels).pixels, self._config)
+        return self._maps(pixels)
+
+    def _maps(self, pixels: NDArray[np.uint8]) -> FeatureMaps:
+        return extract(self._networks, pixels, self._config, device=self._device, dtype=self._dtype)
 
     def _settings(self) -> dict[str, Any]:
         return {
@@ -93,10 +111,10 @@ class FocalLocalizer(BaseLocalizer):
         }
 
     def _to_picture(
-        self, decision: Decision, size: tuple[int, int]
+        self, decision: Decision, size: tuple[int, int], shown: tuple[int, ...]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         h, w = size
-        seen = size if self._config.geometry == "native" else (self._config.square_size,) * 2
+        seen = shown if self._config.geometry == "native" else (self._config.square_size,) * 2
         stride = self._networks[0].stride
         # The last cells may reach beyond the picture: scale what they cover, then cut.
         covered = [
@@ -118,6 +136,7 @@ def build(
     precision: str,
     max_pixels: int,
     options: dict[str, Any],
+    engine: Engine | None = None,
 ) -> FocalLocalizer:
     """A localizer as `tamperscope.load` asks for it.
 
@@ -128,7 +147,7 @@ def build(
     config = resolve(preset, options)
     names = _weight_names(weights, preset)
     pairs = [network_for(name) for name in names]
-    networks, loaded = [p[0] for p in pairs], [p[1] for p in pairs]
+    networks, loaded = [_run(engine, *pair, config) for pair in pairs], [p[1] for p in pairs]
     target = choose_device(device)
     calibrations = [
         Calibration.from_card(w.card.decision, weights_name(w))
@@ -146,12 +165,22 @@ def build(
         device=target,
         dtype=choose_dtype(precision, target),
         max_pixels=max_pixels,
+        engine=engine,
     )
+
+
+def _run(
+    engine: Engine | None, network: FocalNetwork, weights: LoadedWeights, config: FocalConfig
+) -> FocalNetwork:
+    def graph() -> Graph:
+        return graph_of(network, side=config.square_size)
+
+    return run_by(engine, graph, network, weights)
 
 
 def _weight_names(weights: WeightsChoice, preset: str) -> list[str | os.PathLike[str]]:
     if weights is None:
-        if preset != "default":
+        if preset not in SHIPPED_PRESETS:
             raise WeightsNotFoundError(
                 f"preset {preset!r} needs the published weights, which do not ship: download "
                 "FOCAL_ViT_weights.pth and FOCAL_HRNet_weights.pth as the FOCAL repository says "

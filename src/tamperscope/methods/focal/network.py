@@ -75,7 +75,10 @@ class FocalNetwork(nn.Module):
             ``features`` (B, channels, h / stride, w / stride), not normalised, and, with an
             evidence head, ``evidence`` (B, 1, h / stride, w / stride): logits, positive = forged.
         """
-        shared = self.backbone(x)
+        return self.heads(self.backbone(x))
+
+    def heads(self, shared: Tensor) -> dict[str, Tensor]:
+        """What `forward` returns, for the backbone's output."""
         out = {"features": self.projection(shared)}
         if self.evidence is not None:
             out["evidence"] = self.evidence(shared)

@@ -1,7 +1,7 @@
 // The card of one result: score, words, level of the mask, downloads.
 
 import { bytesOf } from "./api.js";
-import { capital, percent, suspicious } from "./words.js";
+import { capital, number, percent, suspicious } from "./words.js";
 
 const ENDINGS = { mask: "mask.png", overlay: "overlay.png", json: "json", report: "html" };
 
@@ -29,8 +29,10 @@ export class Card {
     find(".card-title").textContent = answer.title;
     find(".verdict").classList.toggle("flagged", suspicious(answer));
     find(".number").textContent = answer.image_score.toFixed(2);
-    // The number stands beside it.
-    find(".verdict-text").textContent = capital(answer.verdict).replace(/, score [\d.]+/, "");
+    // The score stands beside it, the parts of the face below.
+    find(".verdict-text").textContent = capital(answer.verdict).replace(/, score [\d.]+( \(.*\))?/, "");
+    find(".caution-text").textContent = answer.explanation.caution ?? "";
+    find(".caution-text").hidden = !answer.explanation.caution;
     find(".meter span").style.width = `${100 * answer.image_score}%`;
     find(".score-text").textContent = answer.explanation.score;
     find(".map-text").textContent = answer.explanation.map;
@@ -41,15 +43,24 @@ export class Card {
     this.#parts(answer);
   }
 
-  #parts({ parts, threshold }) {
+  #parts({ parts, threshold, map_kind: kind, map_top: top }) {
     if (!parts?.length) { return; }
-    const list = this.find(".parts ul");
     this.find(".parts").hidden = false;
+    const what = kind === "fakeness" ? "fakeness" : "score";
+    const calm = parts.every(({ value }) => value < threshold);
+    this.find(".parts h4").textContent = `Mean ${what} by part of the face${calm ? ": none stands out" : ""}`;
+    const full = Math.max(parts[0].value, 2 * threshold);
     for (const { name, value } of parts) {
       const entry = document.createElement("li");
-      entry.textContent = `${name} ${value.toFixed(2)}`;
+      const bar = document.createElement("span");
+      bar.className = "bar";
+      bar.append(document.createElement("span"));
+      bar.firstChild.style.width = `${(100 * value) / full}%`;
+      const label = document.createElement("span");
+      label.textContent = name;
+      entry.append(label, bar, ` ${number(value, top)}`);
       entry.classList.toggle("high", value >= threshold);
-      list.append(entry);
+      this.find(".parts ul").append(entry);
     }
   }
 
@@ -63,6 +74,11 @@ export class Card {
     this.#showLevel();
   }
 
+  #scoreOf(level) {
+    const top = this.result.answer.map_top;
+    return number((level / 255) * top, top);
+  }
+
   #change(level) {
     this.result.level = level;
     this.onLevel(level);
@@ -72,13 +88,13 @@ export class Card {
   #showLevel() {
     const { answer, level } = this.result;
     const slider = this.find(".level input");
-    const own = Math.round(255 * answer.threshold);
-    slider.value = String(level ?? own);
-    const value = (Number(slider.value) / 255).toFixed(2);
+    slider.value = String(level ?? Math.round((255 * answer.threshold) / answer.map_top));
+    const value = this.#scoreOf(Number(slider.value));
     this.find(".level output").textContent = value;
     const marked = level === null ? answer.forged_fraction : this.layers?.marked ?? 0;
     const mask = level === null ? "The method's own mask" : `Every score from ${value} up`;
-    this.find(".level-note").textContent = `${mask}: ${percent(marked)} of the picture.`;
+    const share = level === null && !answer.flagged ? "empty" : `${percent(marked)} of the picture`;
+    this.find(".level-note").textContent = `${mask}: ${share}.`;
     slider.setAttribute("aria-valuetext", `${value}: ${percent(marked)} of the picture marked`);
     this.find(".level-reset").hidden = level === null;
   }
@@ -86,7 +102,7 @@ export class Card {
   async #download(what) {
     const stem = this.item.name.replace(/\.[^.]*$/, "");
     const { level } = this.result;
-    const at = what === "mask" && level !== null ? `level-${(level / 255).toFixed(2)}.` : "";
+    const at = what === "mask" && level !== null ? `level-${this.#scoreOf(level)}.` : "";
     save(await this.#content(what), `${stem}.${this.method}.${at}${ENDINGS[what]}`);
   }
 

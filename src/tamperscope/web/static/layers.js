@@ -65,6 +65,7 @@ class Layers {
   constructor(levels, own, width, height, answer) {
     Object.assign(this, { levels, own, width, height });
     this.full = answer.size;
+    this.top = answer.map_top; // the score of level 255
     this.level = null; // null: the method's own mask
     this.heat = this.#paint((level) => (scaleColors[level] & 0xffffff) | (level << 24));
     this.#mask();
@@ -80,11 +81,11 @@ class Layers {
     this.#mask();
   }
 
-  // Score of a pixel of the picture, 0 to 1.
+  // Score of a pixel of the picture, 0 to `top`.
   scoreAt(x, y) {
     const column = Math.min(this.width - 1, Math.floor((x * this.width) / this.full.width));
     const row = Math.min(this.height - 1, Math.floor((y * this.height) / this.full.height));
-    return this.levels[row * this.width + column] / 255;
+    return (this.levels[row * this.width + column] / 255) * this.top;
   }
 
   // Bounding box of the mask as shares of the picture's sides; null for an empty mask.

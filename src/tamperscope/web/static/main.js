@@ -5,7 +5,7 @@ import { Card } from "./cards.js";
 import { loadScale } from "./layers.js";
 import { Item, Queue } from "./queue.js";
 import { Viewer } from "./viewer.js";
-import { fileSize, label, stateText, suspicious } from "./words.js";
+import { capital, fileSize, label, number, permanent, stateText, suspicious } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { items: [], current: null, method: null, compare: null, limits: null, titles: new Map() };
@@ -21,7 +21,7 @@ const viewer = new Viewer($("panes"), $("pane-template"), {
   },
   onPoint(point) {
     $("readout").textContent = point
-      ? `x ${point.x}, y ${point.y}${point.score === undefined ? "" : ` · score ${point.score.toFixed(2)}`}`
+      ? `x ${point.x}, y ${point.y}${point.score === undefined ? "" : ` · score ${number(point.score, point.top)}`}`
       : "";
   },
   onSplit(share) { setSplit(share); },
@@ -55,10 +55,14 @@ function start(item) {
     if (tooLarge(item)) {
       const message = `larger than the limit of ${fileSize(state.limits.max_bytes)}`;
       Object.assign(item.result(method), { state: "failed", error: new ApiError("file_too_large", message) });
-    } else if (seen) {
+    } else if (seen && !givenUp(item.result(method))) {
       queue.add(item, method);
     }
   }
+}
+
+function givenUp(result) {
+  return result.state === "failed" && permanent(result.error);
 }
 
 function wanted() {
@@ -93,7 +97,7 @@ function addLine(item) {
   for (const name of ["open", "state", "score", "retry", "remove"]) {
     line[name] = root.querySelector(`.item-${name}`);
   }
-  root.querySelector(".item-name").textContent = item.name;
+  breakable(root.querySelector(".item-name"), item.name);
   line.remove.setAttribute("aria-label", `Remove ${item.name}`);
   line.retry.setAttribute("aria-label", `Try ${item.name} again`);
   line.open.addEventListener("click", () => select(item));
@@ -104,12 +108,24 @@ function addLine(item) {
   drawThumb(item, root.querySelector("canvas"));
 }
 
+// Long names break where people would break them.
+function breakable(element, name) {
+  for (const piece of name.split(/(?<=[_.-])/)) {
+    element.append(piece, document.createElement("wbr"));
+  }
+}
+
 async function drawThumb(item, canvas) {
   const context = canvas.getContext("2d");
   let bitmap;
   try {
     bitmap = await createImageBitmap(item.file);
-  } catch { return; }
+  } catch {
+    context.font = "600 44px system-ui, sans-serif";
+    [context.fillStyle, context.textAlign, context.textBaseline] = ["#b9b4bd", "center", "middle"];
+    context.fillText("?", canvas.width / 2, canvas.height / 2 + 2);
+    return;
+  }
   const scale = Math.max(canvas.width / bitmap.width, canvas.height / bitmap.height);
   const [width, height] = [bitmap.width * scale, bitmap.height * scale];
   context.imageSmoothingQuality = "high";
@@ -118,22 +134,24 @@ async function drawThumb(item, canvas) {
 }
 
 function refreshQueue() {
-  let done = 0;
+  let [done, failed] = [0, 0];
   for (const item of state.items) {
     const line = elements.get(item);
     const result = state.method ? item.result(state.method) : { state: "waiting" };
     const finished = result.state === "done" || result.state === "failed";
     done += finished ? 1 : 0;
+    failed += result.state === "failed" ? 1 : 0;
     line.root.classList.toggle("failed", result.state === "failed");
     line.root.classList.toggle("flagged", Boolean(result.answer && suspicious(result.answer)));
     line.root.classList.toggle("current", item === state.current);
     line.open.setAttribute("aria-current", item === state.current ? "true" : "false");
     line.state.textContent = stateText(result, queue.pausedUntil > Date.now());
     line.score.textContent = result.answer ? result.answer.image_score.toFixed(2) : "";
-    line.retry.hidden = result.state !== "failed" || result.error.code === "file_too_large";
+    line.retry.hidden = result.state !== "failed" || permanent(result.error);
   }
   const total = state.items.length;
-  $("progress-label").textContent = `${done} of ${total} examined`;
+  $("progress-label").textContent = `${done - failed} of ${total} examined`
+    + (failed ? `, ${failed} could not be` : "");
   $("progress").max = Math.max(1, total);
   $("progress").value = done;
 }
@@ -176,7 +194,8 @@ function entryOf(item, method, layers) {
   const result = method ? item.result(method) : { state: "waiting" };
   return {
     key: item.id, item, method, layers, picture: item.picture, size: item.size,
-    title: state.titles.get(method) ?? "",
+    title: `${state.titles.get(method) ?? ""}${result.answer ? ` · ${result.answer.image_score.toFixed(2)}` : ""}`,
+    kind: result.answer?.map_kind,
     label: label(item, result, viewer.look.mode, layers),
     wait: result.state === "done" ? null : stateText(result, queue.pausedUntil > Date.now()),
     busy: result.state === "running" || result.state === "waiting",
@@ -212,11 +231,15 @@ function makeCard(item, method, layers) {
 }
 
 function waitingCard(item, method) {
-  const card = document.createElement("p");
-  card.className = "waiting-card";
+  const card = $("note-template").content.firstElementChild.cloneNode(true);
   const result = method ? item.result(method) : { state: "waiting" };
-  const title = state.titles.get(method);
-  card.textContent = `${title ? `${title}: ` : ""}${stateText(result, false)}`;
+  const { error } = result;
+  const find = (name) => card.querySelector(name);
+  card.classList.toggle("failed", Boolean(error));
+  find(".card-title").textContent = state.titles.get(method) ?? "";
+  find(".spinner").hidden = Boolean(error);
+  find(".note-head").textContent = error ? "Could not be examined" : capital(stateText(result, false));
+  find(".note-text").textContent = error ? capital(error.message) : "";
   return card;
 }
 
@@ -233,7 +256,9 @@ function relabel() {
 function setMode(mode) {
   document.querySelector(`input[name="view"][value="${mode}"]`).checked = true;
   $("split-label").hidden = mode !== "split";
-  $("opacity-label").hidden = mode !== "overlay" && mode !== "split";
+  const plain = mode !== "overlay" && mode !== "split";
+  $("opacity-label").hidden = plain;
+  $("contour-label").hidden = plain;
   viewer.set({ mode });
   relabel();
 }
@@ -315,6 +340,7 @@ function chooseMethod(name) {
   state.method = name;
   $("method").value = name;
   const method = state.methods.find((candidate) => candidate.name === name);
+  $("method-for").textContent = subject(method);
   $("method-summary").textContent = method.summary;
   if (state.compare === name) { state.compare = null; }
   fillCompare();
@@ -328,10 +354,27 @@ function chooseMethod(name) {
 
 function fillCompare() {
   const others = state.methods.filter((method) => method.available && method.name !== state.method);
-  $("compare").replaceChildren(new Option("nothing", ""),
-    ...others.map((method) => new Option(method.title, method.name)));
+  $("compare").replaceChildren(new Option("nothing", ""), ...grouped(others));
   $("compare").value = state.compare ?? "";
   $("compare-label").hidden = others.length === 0;
+}
+
+function subject(method) {
+  return method.faces ? "For one face that fills the picture." : "For any photo.";
+}
+
+// Options of a menu, by what the methods are for.
+function grouped(methods) {
+  return [false, true].flatMap((faces) => {
+    const group = document.createElement("optgroup");
+    group.label = faces ? "For one face that fills the picture" : "For any photo";
+    group.append(...methods.filter((method) => method.faces === faces).map((method) => {
+      const option = new Option(method.available ? method.title : `${method.title} (not available)`, method.name);
+      option.disabled = !method.available;
+      return option;
+    }));
+    return group.children.length > 0 ? [group] : [];
+  });
 }
 
 function introduce({ methods, limits, version, default: first }) {
@@ -342,11 +385,7 @@ function introduce({ methods, limits, version, default: first }) {
   $("version").textContent = version;
   $("limits").textContent = `; up to ${fileSize(limits.max_bytes)} and `
     + `${Math.round(limits.max_pixels / 1e6)} million pixels`;
-  $("method").replaceChildren(...methods.map((method) => {
-    const option = new Option(method.available ? method.title : `${method.title} (not available)`, method.name);
-    option.disabled = !method.available;
-    return option;
-  }));
+  $("method").replaceChildren(...grouped(methods));
   chooseMethod(first);
 }
 

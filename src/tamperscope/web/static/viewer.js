@@ -1,6 +1,7 @@
 // The picture and its layers in one or two panes that zoom and move together.
 
 import { drawOutline } from "./layers.js";
+import { number, scaleName } from "./words.js";
 
 const CLOSEST = 64; // screen pixels for one pixel of the picture
 const STEP = 1.25;
@@ -31,7 +32,11 @@ export class Viewer {
       pane.wait.hidden = !entry.wait;
       pane.waitText.textContent = entry.wait ?? "";
       pane.wait.querySelector(".spinner").hidden = !entry.busy;
+      pane.wait.classList.toggle("alone", !entry.picture);
+      pane.scaleName.textContent = scaleName(entry.kind);
+      pane.scaleTop.textContent = entry.layers ? number(entry.layers.top, entry.layers.top) : "";
     });
+    this.#notes();
     const size = entries[0]?.size ?? null;
     if (size) {
       // Narrow screens give the picture the room it needs, and no more.
@@ -49,7 +54,16 @@ export class Viewer {
 
   set(look) {
     Object.assign(this.look, look);
+    this.#notes();
     this.redraw();
+  }
+
+  #notes() {
+    const { mode } = this.look;
+    for (const { root, scale, entry } of this.panes) {
+      root.classList.toggle("splitting", mode === "split" && Boolean(entry?.layers));
+      scale.hidden = !entry?.layers || mode === "mask" || mode === "picture";
+    }
   }
 
   get scale() { return this.view.scale; }
@@ -112,7 +126,9 @@ export class Viewer {
     const canvas = root.querySelector("canvas");
     const pane = {
       root, canvas, title: root.querySelector(".pane-title"), wait: root.querySelector(".pane-wait"),
-      waitText: root.querySelector(".pane-wait-text"), entry: null,
+      waitText: root.querySelector(".pane-wait-text"), scale: root.querySelector(".pane-scale"),
+      scaleName: root.querySelector(".pane-scale-name"),
+      scaleTop: root.querySelector(".pane-scale-top"), entry: null,
     };
     this.panes.push(pane);
     this.host.append(root);
@@ -172,7 +188,8 @@ export class Viewer {
     const x = Math.floor(this.view.x + (px - width / 2) / this.view.scale);
     const y = Math.floor(this.view.y + (py - height / 2) / this.view.scale);
     const inside = x >= 0 && y >= 0 && x < this.size.width && y < this.size.height;
-    this.onPoint(inside ? { x, y, score: pane.entry.layers?.scoreAt(x, y) } : null);
+    this.onPoint(inside
+      ? { x, y, score: pane.entry.layers?.scoreAt(x, y), top: pane.entry.layers?.top } : null);
   }
 
   #key(event) {
@@ -257,7 +274,8 @@ export class Viewer {
   #draw({ canvas, entry }) {
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
-    if (!entry || !this.size) { return; }
+    // While the page is laid out anew a pane may have no size at all.
+    if (!entry || !this.size || canvas.width * canvas.height === 0) { return; }
     const place = this.#place(canvas);
     context.imageSmoothingEnabled = place.width < 2 * this.size.width;
     context.imageSmoothingQuality = "high";

@@ -8,6 +8,21 @@ export function percent(share) {
   return value >= 99.5 ? "more than 99 %" : `${value.toFixed(0)} %`;
 }
 
+// Scales that end early have steps that two digits would hide.
+export function number(value, top = 1) {
+  return value.toFixed(top < 0.3 ? 3 : 2);
+}
+
+const SCALES = {
+  probability: "estimated probability", saliency: "importance within this picture",
+  "cluster similarity": "likeness to the foreign group", fakeness: "fakeness, not a probability",
+};
+
+// What the numbers of a map are, in the words of its legend.
+export function scaleName(kind) {
+  return SCALES[kind] ?? kind;
+}
+
 export function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
@@ -56,9 +71,20 @@ export function stateText(result, paused) {
     case "running": return "being examined";
     case "done": return result.answer.flagged
       ? `${result.answer.explanation.share} marked` : result.answer.verdict.split(/[,(]/)[0].trim();
-    case "failed": return result.error.message;
+    case "failed": return SHORT[result.error.code] ?? result.error.message;
     default: return "";
   }
+}
+
+const SHORT = {
+  image_damaged: "damaged or incomplete file", image_unsupported: "not a picture that can be read",
+  image_empty: "empty file", image_too_large: "too many pixels", time_limit: "took too long",
+  worker_died: "the examination crashed", unreachable: "the service cannot be reached",
+};
+
+// Asking again gives the same answer.
+export function permanent(error) {
+  return error.code.startsWith("image_") || ["file_too_large", "method_unavailable"].includes(error.code);
 }
 
 export function fileSize(bytes) {
