@@ -1,4 +1,4 @@
-"""What other engines than PyTorch's eager mode change in results and speed, on a folder of pictures.
+"""What engines other than plain PyTorch change in results and speed, on a folder of pictures.
 
     python benchmarks/engines.py --pictures DIR --count 40 -o results/engines.json
 

@@ -21,15 +21,10 @@ from tamperscope.bench.board_tables import (
     protocol_tables,
     robustness_tables,
 )
+from tamperscope.bench.diagnosis import diagnosis_tables
 from tamperscope.bench.markdown import NOTHING, table
 from tamperscope.bench.record import read_record
-from tamperscope.bench.tables import (
-    load_records,
-    markdown_content,
-    markdown_kinds,
-    markdown_speed,
-    markdown_table,
-)
+from tamperscope.bench.tables import load_records, markdown_content, markdown_speed
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -37,6 +32,7 @@ PUBLISHED = ROOT / "docs" / "published.md"
 TRAINING = ROOT / "docs" / "training.md"
 SCALE = ROOT / "docs" / "scale.md"
 SERVE = ROOT / "docs" / "serve.md"
+DIAGNOSIS = ROOT / "docs" / "diagnosis.md"
 RESULTS = ROOT / "results"
 NONE_YET = "No record yet.\n"
 
@@ -118,8 +114,6 @@ def _scale_of(record: Mapping[str, Any]) -> str:
 
 
 TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
-    "localization": ("localization", lambda records: markdown_table(records, intervals=True)),
-    "kinds": ("localization", markdown_kinds),
     "content": ("content-overlap", markdown_content),
     "speed": ("speed", markdown_speed),
     "dolos": ("dolos-study", _generators),
@@ -129,6 +123,7 @@ TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "robustness": ("benchmark", robustness_tables),
     "service": ("service", _service),
     "scale": ("batch", _scale),
+    "diagnosis": ("diagnosis", lambda records: "\n".join(map(diagnosis_tables, records))),
 }
 """Name of a marker -> kind of record it needs, function that makes its table."""
 
@@ -203,7 +198,7 @@ if __name__ == "__main__":
     )
     published = (RESULTS / "published.toml").read_text(encoding="utf-8")
     PUBLISHED.write_text(published_page(published), encoding="utf-8")
-    for page in (README, SCALE, SERVE):
+    for page in (README, SCALE, SERVE, DIAGNOSIS):
         page.write_text(
             filled(page.read_text(encoding="utf-8"), load_records(RESULTS)), encoding="utf-8"
         )

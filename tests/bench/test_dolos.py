@@ -15,7 +15,7 @@ from bench.dolos_toys import COLOURS, COUNTS, SEEN, STUDY, ColourBlind, make_set
 from tamperscope import catalog
 from tamperscope.bench import load_records
 from tamperscope.bench.dolos import main_dolos, study_sets
-from tamperscope.bench.dolos_cells import Picture, PictureSet, Store, content_key, scores_of
+from tamperscope.bench.dolos_cells import Picture, PictureSet, Store, content_key
 from tamperscope.bench.dolos_picture import draw_matrices
 from tamperscope.bench.dolos_prior import region_prior
 from tamperscope.bench.dolos_study import read_study
@@ -27,6 +27,7 @@ from tamperscope.bench.dolos_tables import (
     markdown_study,
     matrices,
 )
+from tamperscope.bench.measured import scores_of
 from tamperscope.bench.plan import weights_files
 from tamperscope.bench.record import read_record
 from tamperscope.data import Dataset

@@ -276,5 +276,5 @@ def test_explanations_need_ours_and_known_numbers(record: dict[str, Any]) -> Non
 
 def test_records_of_another_kind_are_refused(record: dict[str, Any]) -> None:
     for make in (markdown_benchmark, csv_benchmark, benchmark_page):
-        with pytest.raises(DataError, match="a record of kind 'speed': these tables are for kind"):
+        with pytest.raises(DataError, match="of kind 'speed': give one of kind 'benchmark', which"):
             make({**record, "kind": "speed"})

@@ -18,6 +18,8 @@ HEAVY = ("torch", "numpy", "scipy", "sklearn", "PIL", "cv2", "timm", "jinja2")
 VERBS = (
     ["localize"],
     ["methods"],
+    ["batch"],
+    ["export"],
     ["weights"],
     ["weights", "list"],
     ["weights", "verify"],
@@ -34,6 +36,7 @@ VERBS = (
     ["bench", "run"],
     ["bench", "compare"],
     ["bench", "explain"],
+    ["bench", "diagnose"],
     ["bench", "set"],
     ["bench", "dolos"],
 )

@@ -14,12 +14,13 @@ from tamperscope.methods.dolos.network import build_network
 from tamperscope.methods.dolos.preprocess import prepare, training_mask
 from tamperscope.train.task_config import DolosConfig
 from tamperscope.train.tasks.dolos_data import (
-    REAL,
     DolosSource,
     Geometry,
     HeldBackSource,
+    Picture,
     find_pictures,
 )
+from tamperscope.train.tasks.draws import REAL
 from train.faces import COUNTS, SIZE, face, save, write_set
 
 GEOMETRY = Geometry(size=SIZE, blocks=1, resample="bilinear", mask_resample="nearest")
@@ -110,7 +111,7 @@ def test_what_is_not_there_is_said(root: Path, tmp_path: Path) -> None:
 def test_a_sample_is_the_prepared_picture_and_its_cells(root: Path) -> None:
     made = source(root)
     sample = made[0]
-    picture = made._pick("blur", 0)
+    _, picture = made.draw(0)
     pixels = np.asarray(PILImage.open(picture.image))
     mask = np.asarray(PILImage.open(picture.mask)) == 0  # type: ignore[arg-type]
     again = sample["image"].float() / 255 * 2 - 1
@@ -171,9 +172,14 @@ def test_real_and_fake_pictures_are_changed_alike(root: Path, tmp_path: Path) ->
         save(np.zeros((SIZE, SIZE), np.uint8), masks / f"{i}.png")
     made = source(twin, setup="B", jpeg=1.0, blur=0.5, rescale=0.5, flip=True)
     before = [made[index] for index in range(4)]
-    kind = made._kind
+    draw = made.draw
     swapped = {REAL: "same", "same": REAL}
-    made._kind = lambda index: (swapped[kind(index)[0]], 0)  # type: ignore[method-assign]
+
+    def other_kind(index: int) -> tuple[str, Picture]:
+        kind = swapped[draw(index)[0]]
+        return kind, made.groups[kind][0]
+
+    made.draw = other_kind  # type: ignore[method-assign]
     for index, sample in enumerate(before):
         other = made[index]
         assert other["kind"] == swapped[sample["kind"]]

@@ -13,7 +13,7 @@ from tamperscope.losses import dolos as losses
 from tamperscope.train import load_recipe, recipe_names, run_training
 from tamperscope.train.tasks import make_task
 from tamperscope.train.tasks.dolos import DolosTask
-from tamperscope.train.tasks.dolos_data import REAL
+from tamperscope.train.tasks.draws import REAL
 from train import faces
 from train.test_loop import assert_same_checkpoint
 

@@ -14,8 +14,8 @@ from tamperscope.errors import DataError, UnknownNameError
 from tamperscope.image import read_image
 from tamperscope.train.task_config import FakeLocatorConfig
 from tamperscope.train.tasks.attention import FaceLabels, face_labels
+from tamperscope.train.tasks.draws import REAL
 from tamperscope.train.tasks.fakelocator_data import (
-    REAL,
     FakenessSource,
     HeldBackFakeness,
     degrade,

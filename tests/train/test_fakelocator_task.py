@@ -18,8 +18,8 @@ from tamperscope.train import load_recipe, run_training
 from tamperscope.train.calibrate_fakelocator import calibrate
 from tamperscope.train.export import export_run
 from tamperscope.train.tasks import make_task
+from tamperscope.train.tasks.draws import REAL
 from tamperscope.train.tasks.fakelocator import FakeLocatorTask
-from tamperscope.train.tasks.fakelocator_data import REAL
 from tamperscope.weights import card_for
 from train import faces, pairs
 from train.test_loop import assert_same_checkpoint

@@ -1,10 +1,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -50,8 +53,10 @@ def assert_same_checkpoint(one: Path, other: Path) -> None:
             assert same, f"{key} differs: {value} and {b[key]}"
 
 
-def _run_python(*arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def _run_python(
+    *arguments: object, extra: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | dict(extra)
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,
@@ -355,21 +360,66 @@ def test_the_module_entry_trains_the_real_network_on_real_forgeries(tmp_path: Pa
 # --------------------------------------------------------------------------- several processes
 
 
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(tmp_path: Path, standin: ModuleType) -> None:
-    settings = [
-        "loss.balance=picture",
-        "optim.eps=1e-3",
-        "model.config.noisy=false",
-        "data.synthesis.all_forged=true",
-    ]
-    # `accelerate launch` starts several processes on one CPU only through MPI; torchrun needs none.
+EXACT = (
+    "loss.balance=picture",
+    "optim.eps=1e-3",
+    "model.config.noisy=false",
+    "data.synthesis.all_forged=true",
+)
+"""What makes the mean over the halves of a batch the mean over the batch: losses are means over
+pictures that all count alike, no batch normalisation, no dropout."""
+
+
+def _torchrun(script: Path, *arguments: object) -> list[subprocess.CompletedProcess[str]]:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    two = _run_python(*launcher, SCRIPT, tmp_path / "two", 0, 0, *settings)
-    assert two.returncode == 0, two.stderr
-    assert "(2 process(es) x 1 piece(s) x 2)" in two.stderr
-    one = _run_python(SCRIPT, tmp_path / "one", 0, 0, *settings)
+    return [_run_python(*launcher, script, *arguments)]
+
+
+def _accelerate_launch(script: Path, *arguments: object) -> list[subprocess.CompletedProcess[str]]:
+    """Two processes of ``accelerate launch``, which on CPUs leaves it to MPI to start one for each
+    rank and to say so in the environment."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    options = ["--cpu", "--num_processes=2", "--num_machines=1", "--dynamo_backend=no"]
+    options += ["--mixed_precision=no", "--main_process_ip=127.0.0.1"]
+    options += [f"--main_process_port={port}"]
+    launcher = ["-m", "accelerate.commands.launch", *options, script, *arguments]
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+
+    def run(rank: str) -> subprocess.CompletedProcess[str]:
+        return _run_python(*launcher, extra=place | {"RANK": rank, "LOCAL_RANK": rank})
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(run, ("0", "1")))
+
+
+def _loss_curve(run: Path) -> list[tuple[str, int, float]]:
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [(line["event"], line["samples"], line["loss"]) for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch", [_torchrun, _accelerate_launch])
+def test_two_processes_learn_what_one_does_with_the_doubled_batch(
+    launch: Callable[..., list[subprocess.CompletedProcess[str]]],
+    tmp_path: Path,
+    standin: ModuleType,
+) -> None:
+    two = launch(SCRIPT, tmp_path / "two", 0, 0, *EXACT)
+    assert [done.returncode for done in two] == [0] * len(two), two[0].stderr
+    assert "(2 process(es) x 1 piece(s) x 2)" in two[0].stderr
+    one = _run_python(SCRIPT, tmp_path / "one", 0, 0, *EXACT)
     assert one.returncode == 0, one.stderr
+    assert "(1 process(es) x 1 piece(s) x 4)" in one.stderr
+    curve, doubled = _loss_curve(tmp_path / "two"), _loss_curve(tmp_path / "one")
+    assert len(doubled) == 8
+    assert max(loss for _, _, loss in doubled) > 1.5 * min(loss for _, _, loss in doubled)
+    for (event, samples, loss), (same_event, same_samples, wanted) in zip(
+        curve, doubled, strict=True
+    ):
+        assert (event, samples) == (same_event, same_samples)
+        assert loss == pytest.approx(wanted, rel=1e-3)
     first, second = (load_checkpoint(checkpoints(tmp_path / n)[-1]) for n in ("one", "two"))
     assert first.state["samples"] == second.state["samples"] == 48
     for name, value in first.network.items():

@@ -4,7 +4,7 @@ from tamperscope.bench.content import content_overlap
 from tamperscope.bench.protocols import OURS, PROTOCOLS, Prediction, Protocol
 from tamperscope.bench.record import Record
 from tamperscope.bench.references import REFERENCES, Reference
-from tamperscope.bench.tables import load_records, markdown_table
+from tamperscope.bench.tables import load_records
 
 __all__ = [
     "OURS",
@@ -16,5 +16,4 @@ __all__ = [
     "Reference",
     "content_overlap",
     "load_records",
-    "markdown_table",
 ]

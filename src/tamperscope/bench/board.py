@@ -40,7 +40,8 @@ class Board:
     def __init__(self, record: Mapping[str, Any]) -> None:
         if record["kind"] != KIND:
             raise DataError(
-                f"a record of kind {record['kind']!r}: these tables are for kind {KIND!r}"
+                f"a record of kind {record['kind']!r}: give one of kind {KIND!r}, which "
+                "`tamperscope bench` writes"
             )
         self.record = record
         self._cells = {

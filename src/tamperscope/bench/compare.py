@@ -1,13 +1,13 @@
 """Two records of the same benchmark, before and after: has anything become worse?"""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tamperscope.bench.board import KIND, Board
+from tamperscope.bench.board import Board
 from tamperscope.bench.markdown import NOTHING, difference, number, p_value, table
 from tamperscope.bench.paired import (
     IMAGE_AUC,
@@ -25,19 +25,6 @@ from tamperscope.provenance import config_digest
 
 Interval = Mapping[str, Any]
 Key = tuple[str, ...]
-
-LOCALIZATION = {
-    ("tampered", "f1"): True,
-    ("tampered", "iou"): True,
-    ("tampered", "mcc"): True,
-    ("tampered", "auc"): True,
-    ("authentic", "flagged_pixels"): False,
-    ("authentic", "flagged_pictures"): False,
-    ("image_auc", "original"): True,
-    ("image_auc", "recompressed"): True,
-}
-"""Numbers of the records that hold one method on one set, and whether more is better."""
-
 
 TOLERANCE = 0.005
 """A smaller change is none, however certain."""
@@ -114,12 +101,12 @@ def compare(
     remark and no verdict.
 
     Raises:
-        DataError: records that hold no common number, or are of another kind.
+        DataError: records that hold no common number, or not of kind ``benchmark``.
         ConfigError: a negative tolerance.
     """
     if not tolerance >= 0:
         raise ConfigError(f"tolerance is {tolerance}: give 0 or more")
-    old, new = dict(_numbers(before)), dict(_numbers(after))
+    old, new = dict(_numbers(Board(before))), dict(_numbers(Board(after)))
     changes, remarks = [], []
     for key, one in old.items():
         other = new.get(key)
@@ -156,8 +143,7 @@ def markdown_comparison(found: Comparison) -> str:
             ]
             for c in sorted(moved, key=lambda c: c.verdict, reverse=True)
         ]
-        between = ["Perturbation", "Protocol"] if len(moved[0].key) > 3 else []
-        head = ["Method", "Set", *between, "Number"]
+        head = ["Method", "Set", "Perturbation", "Protocol", "Number"]
         parts.append(
             table([*head, "Before", "After", "Paired difference", "p", ""], lines, left=len(head))
         )
@@ -190,19 +176,7 @@ def _paired(one: _Number, other: _Number) -> Paired | None:
     return compare_scores(other.values, one.values, forged)
 
 
-def _numbers(record: Mapping[str, Any]) -> Iterator[tuple[Key, _Number]]:
-    if record["kind"] == KIND:
-        yield from _from_board(Board(record))
-    elif record["kind"] == "localization":
-        yield from _from_localization(record)
-    else:
-        raise DataError(
-            f"records of kind {record['kind']!r} cannot be compared: give two of kind "
-            f"{KIND!r} or 'localization'"
-        )
-
-
-def _from_board(board: Board) -> Iterator[tuple[Key, _Number]]:
+def _numbers(board: Board) -> Iterator[tuple[Key, _Number]]:
     bases = {name: config_digest(about) for name, about in board.protocols.items()}
     kept = _Kept(board.record["numbers"])
     for cell in board.record["numbers"]["cells"]:
@@ -243,20 +217,3 @@ class _Kept:
             "forged": about["forged"] if scores else None,
             "order": about["order"],
         }
-
-
-def _from_localization(record: Mapping[str, Any]) -> Iterator[tuple[Key, _Number]]:
-    basis = (record["dataset"]["sha256"], config_digest(record["protocol"]))
-    names = _method_and_set(record)
-    for (part, name), good in LOCALIZATION.items():
-        found = record["numbers"][part][name]
-        if found is not None:
-            yield (
-                (*names, f"{part} {name}"),
-                _Number(value=found, higher_is_better=good, basis=basis),
-            )
-
-
-def _method_and_set(record: Mapping[str, Any]) -> Sequence[str]:
-    method: Iterable[str | None] = (record["method"]["name"], record["method"].get("preset"))
-    return [":".join(word for word in method if word), str(record["dataset"]["name"])]

@@ -1,6 +1,6 @@
 """The command ``bench dolos``: a study from beginning to end, and the files it leaves behind."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,11 @@ from tamperscope.bench.dolos_study import Study, plain_study, read_study
 from tamperscope.bench.dolos_tables import markdown_study
 from tamperscope.bench.plan import split_pair, weights_files, with_weights
 from tamperscope.bench.progress import Progress
-from tamperscope.bench.record import write_record
-from tamperscope.errors import ConfigError, DataError, MissingExtraError, unknown
-from tamperscope.result import write_atomic
+from tamperscope.bench.study_files import write_study
+from tamperscope.errors import ConfigError, DataError, unknown
 
 PREFIX = "dolos-"
-RECORD, TABLES, STORE = "dolos.json", "dolos.md", "pictures"
+NAME, STORE = "dolos", "pictures"
 
 
 def main_dolos(
@@ -66,14 +65,17 @@ def main_dolos(
         plan = replace(plan, limit=limit)
     kept, missing = with_weights(plan.entries, files, partial=partial)
     plan = replace(plan, entries=kept)
-    record = run_study(
+    found = run_study(
         plan, root, files=files, store=output / STORE, device=device, progress=progress
-    ).to_dict()
-    record["numbers"]["missing"] = missing
-    write_record(record, output / RECORD)
-    write_atomic(output / TABLES, markdown_study(record).encode())
-    drawn, hint = _draw(record, output)
-    return {**record, "files": [RECORD, TABLES, *drawn], "hint": hint}
+    )
+    return write_study(
+        found,
+        missing,
+        output,
+        name=NAME,
+        tables=markdown_study,
+        draw=lambda record: draw_matrices(record, output),
+    )
 
 
 def study_sets(root: Path) -> dict[str, list[str]]:
@@ -96,14 +98,6 @@ def study_sets(root: Path) -> dict[str, list[str]]:
             "folder of a set made by: tamperscope data build dolos"
         )
     return found
-
-
-def _draw(record: Mapping[str, Any], output: Path) -> tuple[list[str], str | None]:
-    """Names of the pictures drawn, or why there are none: numbers do not fail for a picture."""
-    try:
-        return [path.name for path in draw_matrices(record, output)], None
-    except MissingExtraError as error:
-        return [], str(error)
 
 
 def _plain(

@@ -1,16 +1,15 @@
-"""Per-picture numbers of the DOLOS protocol, kept on disk so that nothing is measured twice."""
+"""Per-picture numbers of the DOLOS protocol."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tamperscope.bench.documents import read_document, write_document
-from tamperscope.bench.predictor import Method, name_of, predict, recompressed, settings_of
+from tamperscope.bench import measured
+from tamperscope.bench.predictor import Method, predict, recompressed
 from tamperscope.bench.progress import Tick
 from tamperscope.bench.protocols import DOLOS
 from tamperscope.data.manifest import fingerprint
@@ -18,7 +17,6 @@ from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import ClusteringError, DataError, ImageError
 from tamperscope.image import read_image
 from tamperscope.metrics import dolos
-from tamperscope.provenance import config_digest, tool_commit
 
 FORMAT = "tamperscope dolos pictures"
 VERSION = 1
@@ -63,22 +61,14 @@ class PictureSet:
         return cls(data=data, sha256=fingerprint(data), quality=quality)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """A measured set: its pictures in id order, and the commits of the code that measured it."""
-
-    pictures: tuple[Picture, ...]
-    commit: str | None
+Measured = measured.Measured[Picture]
 
 
 class Store:
-    """Measured sets in one folder, by content: method, settings, weights, pictures, protocol.
-
-    A file's name is the digest of all that; a damaged one is measured anew.
-    """
+    """Measured sets in one folder, by method, settings, weights, pictures and protocol."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._shelf = measured.Shelf(folder=folder, format=FORMAT, version=VERSION, numbers=Picture)
 
     def measure(self, method: Method, pictures: PictureSet, tick: Tick) -> Measured:
         """The numbers of ``method`` on a set: from disk, or measured now and kept.
@@ -87,33 +77,26 @@ class Store:
             DataError: a ground truth that cannot belong to its picture.
             ResultError: an answer that is no map, or the folder cannot be written.
         """
-        path = self._folder / f"{content_key(method, pictures)}.json"
-        if (known := _read(path)) is not None:
-            for picture in known.pictures:
-                tick(picture.id)
-            return known
-        found = []
-        for sample in pictures.data.samples:
-            tick(sample.id)
-            found.append(measure_picture(method, sample, quality=pictures.quality))
-        measured = Measured(pictures=tuple(found), commit=tool_commit())
-        write_document(path, asdict(measured), format=FORMAT, version=VERSION)
-        return measured
+
+        def now() -> tuple[list[Picture], None]:
+            found = []
+            for sample in pictures.data.samples:
+                tick(sample.id)
+                found.append(measure_picture(method, sample, quality=pictures.quality))
+            return found, None
+
+        return self._shelf.get(content_key(method, pictures), tick, now)
 
 
 def content_key(method: Method, pictures: PictureSet) -> str:
     """sha256 over everything the numbers depend on, but the code itself."""
-    return config_digest(
-        {
-            "version": VERSION,
-            "protocol": DOLOS.name,
-            "method": name_of(method),
-            "settings": settings_of(method),
-            "pictures": pictures.sha256,
-            # The same pictures under other names draw other dice, which go by order.
-            "ids": [sample.id for sample in pictures.data.samples],
-            "quality": pictures.quality,
-        }
+    return measured.key_of(
+        method,
+        [sample.id for sample in pictures.data.samples],
+        version=VERSION,
+        protocol=DOLOS.name,
+        pictures=pictures.sha256,
+        quality=pictures.quality,
     )
 
 
@@ -210,28 +193,3 @@ def _refused(sample: Sample, why: str, seconds: float) -> Picture:
         failure=why,
         **asdict(nothing),
     )
-
-
-def _read(path: Path) -> Measured | None:
-    stored = read_document(path, format=FORMAT, version=VERSION)
-    try:
-        if stored is None:
-            return None
-        pictures = tuple(Picture(**picture) for picture in stored["pictures"])
-        return Measured(pictures=pictures, commit=stored["commit"])
-    except (KeyError, TypeError):
-        return None
-
-
-class Scored(Protocol):
-    """A picture with an image score, None where it was refused."""
-
-    @property
-    def score(self) -> float | None: ...
-
-
-def scores_of(pictures: Sequence[Scored]) -> list[float]:
-    """Image scores in order; refused pictures take the lowest of the others (0 without any)."""
-    known = [picture.score for picture in pictures if picture.score is not None]
-    least = min(known, default=0.0)
-    return [least if picture.score is None else picture.score for picture in pictures]

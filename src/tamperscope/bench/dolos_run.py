@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from tamperscope import catalog
-from tamperscope.bench.dolos_cells import Measured, Picture, PictureSet, Store, scores_of
+from tamperscope.bench.dolos_cells import Measured, Picture, PictureSet, Store
 from tamperscope.bench.dolos_prior import region_prior
 from tamperscope.bench.dolos_study import Entry, Study
 from tamperscope.bench.evaluation import auc_interval, mean_interval
+from tamperscope.bench.measured import scores_of
 from tamperscope.bench.predictor import Method, describe_method, weights_of
 from tamperscope.bench.progress import Progress, Ticker
 from tamperscope.bench.protocols import DOLOS

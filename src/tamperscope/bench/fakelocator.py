@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from tamperscope.bench.fakelocator_picture import draw_study
-from tamperscope.bench.fakelocator_run import Clusterings, run_study
+from tamperscope.bench.fakelocator_run import run_study
 from tamperscope.bench.fakelocator_study import Study, plain_study, read_study
 from tamperscope.bench.fakelocator_tables import markdown_study
 from tamperscope.bench.plan import split_pair, weights_files, with_weights
 from tamperscope.bench.progress import Progress
-from tamperscope.bench.record import write_record
+from tamperscope.bench.study_files import write_study
 from tamperscope.data.faces.pairs import load_pairs
-from tamperscope.errors import MissingExtraError
-from tamperscope.result import write_atomic
 
-RECORD, TABLES, STORE = "fakelocator.json", "fakelocator.md", "pictures"
+NAME, STORE = "fakelocator", "pictures"
 
 
 def main_fakelocator(
@@ -73,25 +71,17 @@ def main_fakelocator(
         device=device,
         progress=progress,
     )
-    record = found.to_dict()
-    record["numbers"]["missing"] = missing
-    write_record(record, output / RECORD)
-    write_atomic(output / TABLES, markdown_study(record).encode())
-    drawn, hint = _draw(record, clusterings, output)
-    return {**record, "files": [RECORD, TABLES, *drawn], "hint": hint}
+    return write_study(
+        found,
+        missing,
+        output,
+        name=NAME,
+        tables=markdown_study,
+        draw=lambda record: draw_study(record, clusterings, output),
+    )
 
 
 def _narrowed(plan: Study, kept: tuple[Any, ...], limit: int | None) -> Study:
     names = {entry.name for entry in kept}
     robust = tuple(name for name in plan.robust if name in names)
     return replace(plan, entries=kept, robust=robust, limit=plan.limit if limit is None else limit)
-
-
-def _draw(
-    record: dict[str, Any], clusterings: Clusterings, output: Path
-) -> tuple[list[str], str | None]:
-    """Names of the pictures drawn, or why there are none: numbers do not fail for a picture."""
-    try:
-        return [path.name for path in draw_study(record, clusterings, output)], None
-    except MissingExtraError as error:
-        return [], str(error)

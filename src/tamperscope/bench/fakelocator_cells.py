@@ -1,11 +1,9 @@
-"""Per-picture numbers and features of a FakeLocator study, kept on disk so that nothing is measured
-twice."""
+"""Per-picture numbers and features of a FakeLocator study."""
 
 import hashlib
-import io
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from tamperscope.bench.documents import read_document, write_document
+from tamperscope.bench import measured
 from tamperscope.bench.fakelocator_study import PROTOCOL
-from tamperscope.bench.predictor import Method, name_of, predict, settings_of
+from tamperscope.bench.predictor import Method, name_of, predict
 from tamperscope.bench.progress import Tick
 from tamperscope.data.manifest import hash_file
 from tamperscope.data.pair import FacePair, read_pair
@@ -24,8 +22,6 @@ from tamperscope.errors import ClusteringError, ImageError, ResultError
 from tamperscope.image import Image, read_image
 from tamperscope.metrics import maps
 from tamperscope.perturb import IDENTITY, Perturbation
-from tamperscope.provenance import config_digest, tool_commit
-from tamperscope.result import write_atomic
 
 FORMAT = "tamperscope fakelocator pictures"
 VERSION = 1
@@ -90,24 +86,14 @@ class PictureSet:
         return replace(self, condition=condition)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Measured:
-    """A measured set: its pictures in id order, their features float32 (n, D) with NaN rows for
-    refused pictures, or None, and the commit of the code that measured it."""
-
-    pictures: tuple[Picture, ...]
-    features: NDArray[np.float32] | None
-    commit: str | None
+Measured = measured.Measured[Picture]
 
 
 class Store:
-    """Measured sets in one folder, by content: method, settings, weights, pictures, perturbation.
-
-    A file's name is the digest of all that; a damaged one is measured anew.
-    """
+    """Measured sets in one folder, by method, settings, weights, pictures and perturbation."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._shelf = measured.Shelf(folder=folder, format=FORMAT, version=VERSION, numbers=Picture)
 
     def measure(self, method: Method, pictures: PictureSet, tick: Tick) -> Measured:
         """The numbers of ``method`` on a set: from disk, or measured now and kept.
@@ -116,51 +102,33 @@ class Store:
             DataError: a real picture of another size than its fake.
             ResultError: an answer that is no map, or the folder cannot be written.
         """
-        path = self._folder / f"{content_key(method, pictures)}.json"
-        if (known := _read(path, features=pictures.features)) is not None:
-            for picture in known.pictures:
-                tick(picture.id)
-            return known
-        measured = _measure(method, pictures, tick)
-        if measured.features is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, measured.features)
-            write_atomic(path.with_suffix(".npy"), buffer.getbuffer())
-        values = {
-            "pictures": [asdict(picture) for picture in measured.pictures],
-            "commit": measured.commit,
-            "features": measured.features is not None,
-        }
-        write_document(path, values, format=FORMAT, version=VERSION)
-        return measured
+        key = content_key(method, pictures)
+        return self._shelf.get(key, tick, lambda: _measure(method, pictures, tick))
 
 
 def content_key(method: Method, pictures: PictureSet) -> str:
     """sha256 over everything the numbers depend on, but the code itself."""
-    return config_digest(
-        {
-            "version": VERSION,
-            "protocol": PROTOCOL.name,
-            "method": name_of(method),
-            "settings": settings_of(method),
-            "pictures": pictures.sha256,
-            # Noise is drawn by the picture's id.
-            "ids": [pair.id for pair in pictures.pairs],
-            "condition": pictures.condition.name,
-            "features": pictures.features,
-        }
+    return measured.key_of(
+        method,
+        [pair.id for pair in pictures.pairs],
+        version=VERSION,
+        protocol=PROTOCOL.name,
+        pictures=pictures.sha256,
+        condition=pictures.condition.name,
+        features=pictures.features,
     )
 
 
-def _measure(method: Method, pictures: PictureSet, tick: Tick) -> Measured:
+def _measure(
+    method: Method, pictures: PictureSet, tick: Tick
+) -> tuple[list[Picture], NDArray[np.float32] | None]:
     found, rows = [], []
     for pair in pictures.pairs:
         tick(pair.id)
         picture, features = measure_pair(method, pair, pictures.condition)
         found.append(picture)
         rows.append(features)
-    table = _table(rows) if pictures.features else None
-    return Measured(pictures=tuple(found), features=table, commit=tool_commit())
+    return found, _table(rows) if pictures.features else None
 
 
 def _table(rows: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
@@ -273,17 +241,3 @@ def _seed(picture: str) -> int:
 @cache
 def _hash(path: Path) -> str:
     return hash_file(path)
-
-
-def _read(path: Path, *, features: bool) -> Measured | None:
-    stored = read_document(path, format=FORMAT, version=VERSION)
-    try:
-        if stored is None:
-            return None
-        table = None
-        if features and stored["features"]:
-            table = np.load(path.with_suffix(".npy"), allow_pickle=False)
-        pictures = tuple(Picture(**picture) for picture in stored["pictures"])
-        return Measured(pictures=pictures, features=table, commit=stored["commit"])
-    except (OSError, ValueError, EOFError, KeyError, TypeError):
-        return None

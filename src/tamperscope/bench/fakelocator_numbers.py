@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tamperscope.bench.documents import read_document, write_document
-from tamperscope.bench.dolos_cells import scores_of
 from tamperscope.bench.evaluation import auc_interval, mean_interval
 from tamperscope.bench.fakelocator_cells import Measured, Picture
 from tamperscope.bench.fakelocator_study import PROTOCOL
+from tamperscope.bench.measured import scores_of
 from tamperscope.clustering.single_sample import (
     SingleSampleConfig,
     accuracy_of_draws,

@@ -20,7 +20,6 @@ FORMAT = "tamperscope-record"
 VERSION = 1
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pillow", "opencv-python-headless", "torch", "timm")
 KINDS = (
-    "localization",
     "content-overlap",
     "speed",
     "precision",
@@ -33,6 +32,8 @@ KINDS = (
     "face-parsing",
     "near-duplicates",
     "batch",
+    "diagnosis",
+    "engines",
 )
 
 

@@ -23,45 +23,6 @@ def load_records(directory: Path, *, kind: str | None = None) -> list[dict[str, 
     return [r for r in records if kind is None or r["kind"] == kind]
 
 
-def markdown_table(records: Sequence[Record], *, intervals: bool = False) -> str:
-    """Localization records as one table, by dataset, best F1 first; other kinds are left out.
-
-    intervals: add the bootstrap interval to F1, IoU and AUC. Image AUC is "files / recompressed".
-    Raises DataError when the records follow different protocols, which no table may mix.
-    """
-    chosen = [r for r in records if r["kind"] == "localization"]
-    protocols = {r["protocol"]["name"] for r in chosen}
-    if len(protocols) > 1:
-        raise DataError(
-            f"records of different protocols ({', '.join(sorted(protocols))}): "
-            "make one table for each"
-        )
-    columns: tuple[Column, ...] = (
-        ("Method", _title),
-        ("Set", _dataset),
-        ("F1", lambda r: number(r["numbers"]["tampered"]["f1"], intervals)),
-        ("IoU", lambda r: number(r["numbers"]["tampered"]["iou"], intervals)),
-        ("AUC", lambda r: number(r["numbers"]["tampered"]["auc"], intervals)),
-        ("MCC", lambda r: number(r["numbers"]["tampered"]["mcc"])),
-        ("Authentic: pixels flagged", lambda r: _share(r["numbers"]["authentic"], "pixels")),
-        ("pictures flagged", lambda r: _share(r["numbers"]["authentic"], "pictures")),
-        ("Image AUC", _image_auc),
-        ("s / picture", lambda r: seconds(r["numbers"]["seconds"]["median"])),
-    )
-    return _table(sorted(chosen, key=_order), columns)
-
-
-def markdown_kinds(records: Sequence[Record]) -> str:
-    """F1 / IoU / AUC of each kind of forgery, one line a method and set; "" without kinds."""
-    chosen = [r for r in records if r["kind"] == "localization" and r["numbers"]["by_kind"]]
-    if not chosen:
-        return ""
-    kinds = sorted({kind for r in chosen for kind in r["numbers"]["by_kind"]})
-    columns: list[Column] = [("Method", _title), ("Set", _dataset)]
-    columns += [(kind, lambda r, kind=kind: _kind(r, kind)) for kind in kinds]  # type: ignore[misc]
-    return _table(sorted(chosen, key=_order), columns)
-
-
 def markdown_content(records: Sequence[Record]) -> str:
     """Content-overlap records: how far the mask of an authentic picture follows its object."""
     chosen = [r for r in records if r["kind"] == "content-overlap"]
@@ -97,38 +58,10 @@ def _table(records: Iterable[Record], columns: Sequence[Column]) -> str:
     return table([name for name, _ in columns], lines, left=2)
 
 
-def _order(record: Record) -> tuple[str, float]:
-    f1 = record["numbers"]["tampered"]["f1"]
-    return record["dataset"]["name"], -(f1["mean"] if f1 else -1.0)
-
-
 def _title(record: Record) -> str:
     method = record["method"]
     preset = method.get("preset")
     return f"{method['title']} ({preset})" if preset else str(method["title"])
-
-
-def _dataset(record: Record) -> str:
-    data = record["dataset"]
-    return f"{data['name']} ({data['forged']} + {data['authentic']})"
-
-
-def _share(authentic: Mapping[str, Any], what: str) -> str:
-    return percent(authentic[f"flagged_{what}"])
-
-
-def _image_auc(record: Record) -> str:
-    both = record["numbers"]["image_auc"]
-    if both["original"] is None:
-        return NOTHING
-    return f"{number(both['original'])} / {number(both['recompressed'])}"
-
-
-def _kind(record: Record, kind: str) -> str:
-    numbers = record["numbers"]["by_kind"].get(kind)
-    if numbers is None:
-        return NOTHING
-    return " / ".join(number(numbers[name]) for name in ("f1", "iou", "auc"))
 
 
 def _machine(record: Record) -> str:

@@ -50,6 +50,7 @@ def diagnose(
         bool,
         typer.Option("--shift", help="Also answer forged pictures cut by 4 pixels."),
     ] = False,
+    settings: _options.Settings = None,
     device: _options.Device = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the record as JSON instead of tables.")
@@ -61,19 +62,20 @@ def diagnose(
     the decision loses against the best cut of the map; rim against interior. On authentic pictures:
     what the map follows, from edges to brightness.
     """
+    options = _console.parse_settings(settings or [])
+    from tamperscope import catalog
     from tamperscope.bench.command import read_sets
     from tamperscope.bench.diagnosis import diagnose as run
     from tamperscope.bench.diagnosis import diagnosis_tables
-    from tamperscope.bench.entrants import entrants
     from tamperscope.bench.record import write_record
 
-    files = [f"{method}={weights}"] if weights else []
-    entrant = next(entrants([method], files, references=False, device=device))
+    name, _, preset = method.partition(":")
+    examined = catalog.load(name, preset=preset or None, weights=weights, device=device, **options)
     sets = read_sets(data)
     if limit is not None:
         sets = {name: found.spread(limit) for name, found in sets.items()}
     with _console.counted(_console.stderr()) as show:
-        record = run(entrant.load(), sets, shifted=shift, progress=show).to_dict()
+        record = run(examined, sets, shifted=shift, progress=show).to_dict()
     if output is not None:
         write_record(record, output)
     if as_json:

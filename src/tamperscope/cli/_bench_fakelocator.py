@@ -47,15 +47,7 @@ def fakelocator(
         ),
     ] = None,
     runs: _options.StudyRuns = Path("runs/fakelocator"),
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for record, tables, pictures, and for what is measured on the way: the "
-            "same command goes on from there.",
-        ),
-    ] = Path("fakelocator-study"),
+    output: _options.StudyOutput = Path("fakelocator-study"),
     limit: _options.StudyLimit = None,
     partial: _options.Partial = False,
     device: _options.Device = "auto",
@@ -67,7 +59,7 @@ def fakelocator(
     clustering, robustness. What was measured before, with the same weights on the same pictures, is
     not measured again.
     """
-    from tamperscope.bench.fakelocator import TABLES, main_fakelocator
+    from tamperscope.bench.fakelocator import main_fakelocator
 
     console = _console.stderr()
     with _console.counted(console) as show:
@@ -83,9 +75,4 @@ def fakelocator(
             device=device,
             progress=show,
         )
-    if as_json:
-        _console.print_json(record)
-        return
-    print((output / TABLES).read_text(encoding="utf-8"))
-    for line in _console.study_remarks(record, output):
-        console.print(line, markup=False)
+    _console.show_study(console, record, output, "fakelocator.md", as_json=as_json)

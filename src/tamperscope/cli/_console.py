@@ -106,14 +106,22 @@ def shorten(name: str, longest: int = 32) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def study_remarks(record: dict[str, Any], output: Path) -> list[str]:
-    """What a study says on standard error: files written, localizers left out, why no pictures."""
+def show_study(
+    console: "Console", record: dict[str, Any], output: Path, tables: str, *, as_json: bool
+) -> None:
+    """What a study prints: its record, or the file of tables in its folder and, on standard error,
+    files written, localizers left out, why no pictures."""
+    if as_json:
+        print_json(record)
+        return
+    print((output / tables).read_text(encoding="utf-8"))
     lines = [f"written to {output}: {', '.join(record['files'])}"]
     if missing := record["numbers"]["missing"]:
         lines.append(f"left out, for want of weights: {', '.join(missing)}")
     if record["hint"]:
         lines.append(record["hint"])
-    return lines
+    for line in lines:
+        console.print(line, markup=False)
 
 
 def debugging() -> bool:

@@ -71,6 +71,15 @@ StudyLimit = Annotated[
         show_default=False,
     ),
 ]
+StudyOutput = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder for record, tables, pictures, and for what is measured on the way: the "
+        "same command goes on from there.",
+    ),
+]
 StudyRuns = Annotated[Path, typer.Option("--runs", help="The folder of the study's weights.")]
 Partial = Annotated[
     bool, typer.Option("--partial", help="Leave out localizers whose weights are not there.")

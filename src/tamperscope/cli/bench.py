@@ -87,15 +87,7 @@ def dolos(
         ),
     ] = None,
     runs: _options.StudyRuns = Path("runs/dolos"),
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for record, tables, pictures, and for what is measured on the way: "
-            "the same command goes on from there.",
-        ),
-    ] = Path("dolos-study"),
+    output: _options.StudyOutput = Path("dolos-study"),
     limit: _options.StudyLimit = None,
     partial: _options.Partial = False,
     device: _options.Device = "auto",
@@ -122,12 +114,7 @@ def dolos(
             device=device,
             progress=show,
         )
-    if as_json:
-        _console.print_json(record)
-        return
-    print((output / "dolos.md").read_text(encoding="utf-8"))
-    for line in _console.study_remarks(record, output):
-        console.print(line, markup=False)
+    _console.show_study(console, record, output, "dolos.md", as_json=as_json)
 
 
 app.command("fakelocator")(_bench_fakelocator.fakelocator)

@@ -54,11 +54,11 @@ def write_onnx(
     if find_spec("onnx") is None or find_spec("onnxscript") is None:
         raise missing_extra("writing ONNX files", "onnx")
     graph.module.eval().requires_grad_(False)
-    program = _program(graph, weights.name)
-    program.model.metadata_props.update(_description(graph, weights))
-    program.model.producer_name, program.model.producer_version = "tamperscope", tool_version()
     target = Path(path)
     with _replacing(target) as draft:
+        program = _program(graph, weights.name)
+        program.model.metadata_props.update(_description(graph, weights))
+        program.model.producer_name, program.model.producer_version = "tamperscope", tool_version()
         program.save(draft, external_data=False)
     return target
 
@@ -137,4 +137,5 @@ def _replacing(target: Path) -> Iterator[Path]:
         reason = error.strerror or error
         raise ResultError(f"cannot write {target}: {reason}; choose another place") from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)

@@ -125,7 +125,11 @@ class _Session:
             ) from error
         self.path = path
         self.notes: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
-        if self.notes.get("format") != FORMAT or not self.notes.get("weights_sha256"):
+        if self.notes.get("format") == FORMAT and not self.notes.get("weights_sha256"):
+            raise WeightsError(
+                f"{path} holds random numbers in place of weights: export it without --untrained"
+            )
+        if self.notes.get("format") != FORMAT:
             raise WeightsError(
                 f"{path} was not written by this version of tamperscope: make one with "
                 "tamperscope export"

@@ -8,46 +8,31 @@ asked for.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tamperscope.errors import TrainingError
 from tamperscope.losses.dolos import fake_logits
 from tamperscope.methods.dolos.decision import TOP_SHARE, mean_of_top
 from tamperscope.metrics import image_level
-from tamperscope.train.batches import collate
 from tamperscope.train.config import Recipe
-from tamperscope.train.fitting import ScoredMask, best_cut, iou, logistic
+from tamperscope.train.fitting import (
+    Calibration,
+    ScoredMask,
+    answers,
+    best_cut,
+    fakes_among,
+    iou,
+    logistic,
+)
 from tamperscope.train.tasks.base import Record
 from tamperscope.train.tasks.dolos import DolosTask, map_of
-from tamperscope.train.tasks.dolos_data import REAL, HeldBackSource
+from tamperscope.train.tasks.dolos_data import HeldBackSource
+from tamperscope.train.tasks.draws import REAL
 
 _CUTS = np.arange(0.05, 0.96, 0.05)
-_BATCH = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class DolosCalibration:
-    """A fitted decision and how the network does on the pictures it was fitted on.
-
-    Attributes:
-        decision: for the weights card: ``image_scale`` and ``image_bias``: the sigmoid of
-            ``image_scale`` x score + ``image_bias`` is the probability of a fake, the score being
-            the paper's (the mean of the map, or the fake logit where a label was learned) or,
-            with ``image_top``, the mean of that share of the highest cells; and ``threshold`` of
-            the map, if asked for.
-        numbers: validation numbers of `DolosTask`, over all validation pictures;
-            ``best_threshold`` and ``best_iou``: the cut of the map that fits fakes best; how many
-            fake and real pictures.
-    """
-
-    decision: dict[str, float]
-    numbers: dict[str, float]
 
 
 def calibrate(
@@ -59,7 +44,7 @@ def calibrate(
     fit_threshold: bool = False,
     flagged_real: float = 0.0,
     progress: Callable[[int], None] | None = None,
-) -> DolosCalibration:
+) -> Calibration:
     """Fit the decision of a network on held-back faces of its own set-up.
 
     Args:
@@ -72,6 +57,14 @@ def calibrate(
             lies; unlike ``fit_threshold`` it needs no mask. 0 for none.
         progress: called with the number of pictures done.
 
+    Returns:
+        In ``decision``: ``image_scale`` and ``image_bias``: the sigmoid of ``image_scale`` x score
+        + ``image_bias`` is the probability of a fake, the score being the paper's (the mean of the
+        map, or the fake logit where a label was learned) or, with ``image_top``, the mean of that
+        share of the highest cells; and ``threshold`` of the map, if asked for. In ``numbers``
+        beside those of `DolosTask`: ``best_threshold`` and ``best_iou``: the cut of the map that
+        fits fakes best.
+
     Raises:
         TrainingError: fewer than two pictures of either kind.
         DataError: the set lacks something.
@@ -81,11 +74,7 @@ def calibrate(
     assert isinstance(source, HeldBackSource)
     records, tops, maps, reals = _look(network, task, source, min(pictures, len(source)), progress)
     scores = np.array([float(record["score"]) for record in records])
-    fake = np.array([record["kind"] != REAL for record in records])
-    if min(fake.sum(), (~fake).sum()) < 2:
-        raise TrainingError(
-            "calibration needs at least two fake and two real validation pictures: build more faces"
-        )
+    fake = fakes_among(records)
     decision, ranked = _image_score(scores, tops, fake)
     numbers = {k: v for k, v in task.summarize(records).items() if "/" not in k}
     if maps:
@@ -97,15 +86,9 @@ def calibrate(
         cut = float(np.quantile(np.concatenate(reals), 1 - flagged_real))
         decision["threshold"] = cut
         numbers["iou_at_threshold"] = float(np.mean([iou(s > cut, m) for s, m in maps]))
-    numbers |= ranked
-    numbers |= {"fake_pictures": float(fake.sum()), "real_pictures": float((~fake).sum())}
-    return DolosCalibration(
-        decision={k: float(f"{v:.6g}") for k, v in decision.items()},
-        numbers={k: round(float(v), 4) for k, v in numbers.items()},
-    )
+    return Calibration.of(decision, numbers | ranked, fake)
 
 
-@torch.no_grad()
 def _look(
     network: nn.Module,
     task: DolosTask,
@@ -115,15 +98,11 @@ def _look(
 ) -> tuple[list[Record], NDArray[np.float64], list[ScoredMask], list[NDArray[np.float32]]]:
     """Validation records, the means of the highest cells (empty without a map), the maps of fake
     pictures with their true cells, and the cells of real pictures."""
-    network.eval()
     records: list[Record] = []
     tops: list[float] = []
     maps: list[ScoredMask] = []
     reals: list[NDArray[np.float32]] = []
-    for start in range(0, count, _BATCH):
-        stop = min(start + _BATCH, count)
-        batch = collate([source[i] for i in range(start, stop)])
-        outputs = network(*task.network_inputs(batch, torch.device("cpu"), channels_last=False))
+    for batch, outputs in answers(network, task, source, count, progress):
         records += task.numbers(outputs, batch)
         if (logits := map_of(outputs)) is not None:
             found = fake_logits(logits).sigmoid().numpy()
@@ -132,8 +111,6 @@ def _look(
             maps += [(scores, cells == 1) for scores, cells in pairs if cells.any()]
             kinds = zip(found, batch["kind"], strict=True)
             reals += [scores.ravel() for scores, kind in kinds if kind == REAL]
-        if progress is not None:
-            progress(stop)
     return records, np.array(tops), maps, reals
 
 

@@ -10,39 +10,25 @@ names the level that fits the changed pixels of partly changed faces best.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from tamperscope.errors import TrainingError
-from tamperscope.train.batches import collate
 from tamperscope.train.config import Recipe
-from tamperscope.train.fitting import ScoredMask, best_cut, logistic
+from tamperscope.train.fitting import (
+    Calibration,
+    ScoredMask,
+    answers,
+    best_cut,
+    fakes_among,
+    logistic,
+)
 from tamperscope.train.tasks.base import Record
 from tamperscope.train.tasks.fakelocator import FakeLocatorTask
-from tamperscope.train.tasks.fakelocator_data import REAL, HeldBackFakeness
+from tamperscope.train.tasks.fakelocator_data import HeldBackFakeness
 
 _CUTS = np.array([0.002, 0.004, 0.007, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15])
-_BATCH = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class FakeLocatorCalibration:
-    """A fitted decision and how the network does on the pictures it was fitted on.
-
-    Attributes:
-        decision: for the weights card: ``image_scale`` and ``image_bias`` of the difference of the
-            logits; ``map_threshold`` of the mean of the map; ``threshold`` of the map, if some
-            pictures are changed in a part only.
-        numbers: validation numbers of `FakeLocatorTask`; ``map_accuracy`` of ``map_threshold``;
-            ``mask_iou`` of ``threshold``; how many fake and real pictures.
-    """
-
-    decision: dict[str, float]
-    numbers: dict[str, float]
 
 
 def calibrate(
@@ -52,7 +38,7 @@ def calibrate(
     data_root: str | Path,
     pictures: int = 400,
     progress: Callable[[int], None] | None = None,
-) -> FakeLocatorCalibration:
+) -> Calibration:
     """Fit the decision of a network on held-back faces of its own recipe.
 
     Args:
@@ -62,6 +48,12 @@ def calibrate(
         pictures: most pictures to look at, half of them real.
         progress: called with the number of pictures done.
 
+    Returns:
+        In ``decision``: ``image_scale`` and ``image_bias`` of the difference of the logits;
+        ``map_threshold`` of the mean of the map; ``threshold`` of the map, if some pictures are
+        changed in a part only. In ``numbers`` beside those of `FakeLocatorTask`: ``map_accuracy``
+        of ``map_threshold`` and ``mask_iou`` of ``threshold``.
+
     Raises:
         TrainingError: fewer than two pictures of either kind.
         DataError: the set lacks something.
@@ -70,21 +62,13 @@ def calibrate(
     source = task.source(Path(data_root), "val")
     assert isinstance(source, HeldBackFakeness)
     records, seen = _look(network, task, source, min(pictures, len(source)), progress)
-    fake = np.array([record["kind"] != REAL for record in records])
-    if min(fake.sum(), (~fake).sum()) < 2:
-        raise TrainingError(
-            "calibration needs at least two fake and two real validation pictures: build more faces"
-        )
+    fake = fakes_among(records)
     decision = logistic(seen.margins, fake)
     numbers = {k: v for k, v in task.summarize(records).items() if "/" not in k}
     decision["map_threshold"], numbers["map_accuracy"] = _best_level(seen.means, fake)
     if seen.parts:
         decision["threshold"], numbers["mask_iou"] = best_cut(seen.parts, _CUTS)
-    numbers |= {"fake_pictures": float(fake.sum()), "real_pictures": float((~fake).sum())}
-    return FakeLocatorCalibration(
-        decision={k: float(f"{v:.6g}") for k, v in decision.items()},
-        numbers={k: round(float(v), 4) for k, v in numbers.items()},
-    )
+    return Calibration.of(decision, numbers, fake)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +81,6 @@ class _Seen:
     parts: list[ScoredMask]
 
 
-@torch.no_grad()
 def _look(
     network: nn.Module,
     task: FakeLocatorTask,
@@ -105,15 +88,11 @@ def _look(
     count: int,
     progress: Callable[[int], None] | None,
 ) -> tuple[list[Record], _Seen]:
-    network.eval()
     records: list[Record] = []
     margins: list[float] = []
     means: list[float] = []
     parts: list[ScoredMask] = []
-    for start in range(0, count, _BATCH):
-        stop = min(start + _BATCH, count)
-        batch: dict[str, Any] = collate([source[i] for i in range(start, stop)])
-        outputs = network(*task.network_inputs(batch, torch.device("cpu"), channels_last=False))
+    for batch, outputs in answers(network, task, source, count, progress):
         records += task.numbers(outputs, batch)
         logits = outputs["label_logits"].double()
         margins += (logits[:, 1] - logits[:, 0]).tolist()
@@ -121,8 +100,6 @@ def _look(
         means += found.mean((1, 2), dtype=np.float64).tolist()
         changed = batch["mask"].numpy() > 0
         parts += [(f, c) for f, c in zip(found, changed, strict=True) if c.any() and not c.all()]
-        if progress is not None:
-            progress(stop)
     return records, _Seen(margins=np.array(margins), means=np.array(means), parts=parts)
 
 

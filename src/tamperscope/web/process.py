@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tamperscope import catalog
-from tamperscope.web import frames
 from tamperscope.web.config import MethodChoice, ServeConfig
-from tamperscope.web.worker import THREAD_VARIABLES
+from tamperscope.workers import frames
+from tamperscope.workers.child import THREAD_VARIABLES
 
 TOKEN_VARIABLE = "TAMPERSCOPE_TOKEN"
 _PIPE_BUFFER = 1 << 20

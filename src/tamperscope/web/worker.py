@@ -1,52 +1,42 @@
 """A worker: loads the methods once, examines pictures until its input ends.
 
-``python -m tamperscope.web.worker``; messages on standard input and output (see `frames`). It
-decodes what strangers send, so it may die at any moment: it holds nothing of value, and its
-limits make sure that it dies alone.
+``python -m tamperscope.web.worker``; messages on standard input and output as in
+`tamperscope.workers.frames`.
 """
 
-import contextlib
-import ctypes
 import dataclasses
 import gc
 import importlib
 import json
-import os
 import re
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tamperscope.web import frames
+from tamperscope.workers import frames
+from tamperscope.workers.child import die_with_parent, limit_memory, own_pipes
 
 if TYPE_CHECKING:
     from tamperscope.image import Image
     from tamperscope.localizer import Localizer
     from tamperscope.result import Localization
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-_PR_SET_PDEATHSIG = 1
 BATCH_PIXELS = 4_000_000
 """Pictures of more pixels than these are not held decoded together."""
 
 
 def main() -> None:
     """Serve the process that started this one until it closes the pipe."""
-    source, sink = _own_pipes()
-    _die_with_parent()
+    source, sink = own_pipes()
+    die_with_parent()
     first = frames.read(source)
     if first is None:
         return
     settings = first[0]
     methods, failures = _load(settings)
     _warm_up()
-    _limit_memory(settings["memory_limit"], methods.values())
+    devices = {str(method.describe().get("device", "cpu")) for method in methods.values()}
+    limit_memory(settings["memory_limit"], devices)
     _send(
         sink,
         {
@@ -62,23 +52,6 @@ def main() -> None:
             _send(sink, reply, answer)
         # Pictures are large and tracebacks hold on to them.
         gc.collect(0)
-
-
-def _own_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """Private copies of stdin and stdout: whatever a library prints must not become a message."""
-    source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return source, sink
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        # A worker that hangs would not notice that its input has ended.
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
 
 
 def _send(sink: BinaryIO, head: dict[str, Any], body: bytes = b"") -> None:
@@ -118,32 +91,6 @@ def _card(name: str, method: "Localizer") -> dict[str, Any]:
 def _warm_up() -> None:
     """Import now what the first picture would need, before memory is limited."""
     from tamperscope.web import rendering  # noqa: F401
-
-
-def _limit_memory(extra: int, methods: Any) -> None:
-    """Let allocations fail with MemoryError once the process has grown by `extra` bytes.
-
-    Counted from what is mapped now: libraries reserve gigabytes of addresses they never touch.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # A graphics driver maps the whole memory of its devices whenever it likes.
-    used_devices = {str(method.describe().get("device", "cpu")) for method in methods}
-    mapped = _mapped_bytes()
-    if mapped is not None and used_devices <= {"cpu"}:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_AS, (mapped + extra, mapped + extra))
-
-
-def _mapped_bytes() -> int | None:
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return None
 
 
 def _examine(

@@ -182,17 +182,18 @@ def _parsed(path: Path, text: str) -> Any:
 def _from_array(path: Path) -> Iterator[Row]:
     try:
         array = _array(path)
-    except Exception as error:  # a header is Python's to read, and fails in as many ways as code
+        pairs = array.tolist() if array.dtype.kind == "U" else []
+    except Exception as error:  # a header is read as Python, and fails in as many ways
         raise DataError(
             f"{path}: no plain array of strings; a list of Python objects is not opened, that can "
             "run code: save it again with np.save(path, np.array(pairs, dtype=str))"
         ) from error
-    if array.dtype.kind not in "US" or array.ndim != 2 or array.shape[1] != 2:
+    if array.dtype.kind != "U" or array.ndim != 2 or array.shape[1] != 2:
         raise DataError(
             f"{path}: holds {array.dtype} {array.shape}, expected strings (n, 2): picture and mask"
         )
-    for image, mask in array:
-        yield str(image), _mask(str(mask)), None
+    for image, mask in pairs:
+        yield image, _mask(mask), None
 
 
 def _array(path: Path) -> NDArray[Any]:

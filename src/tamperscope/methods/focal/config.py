@@ -29,6 +29,8 @@ class FocalConfig:
             that every tile sees the picture's 8x8 JPEG grid in the same place. A picture no larger
             than a tile is one tile. ``tile`` caps what the network needs;
             the maps of the whole picture come on top, about 80 bytes for each of its pixels.
+        align: for ``native``: look for the grid of JPEG blocks in pictures that do not come as a
+            JPEG file, crops and screenshots, and lay the network's own on it.
         network_pixels: for ``native``: a picture with more pixels is shrunk to so many before the
             networks see it, which is faster and loses what is small or faint; 0 = never.
         clustering: ``seeded``: two-means on the sphere started from the network's evidence (needs
@@ -74,6 +76,7 @@ class FocalConfig:
     square_size: int = 1024
     tile: int = 1024
     overlap: int = 128
+    align: bool = True
     network_pixels: int = 0
     clustering: Clustering = "seeded"
     min_cluster_size: int = 200

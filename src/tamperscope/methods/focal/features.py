@@ -16,6 +16,7 @@ from torch import Tensor
 from tamperscope.backbones import fuse_features, preprocess
 from tamperscope.methods.focal.config import FocalConfig
 from tamperscope.methods.focal.copies import duplicate_map
+from tamperscope.methods.focal.grid import block_offset
 from tamperscope.methods.focal.network import FocalNetwork
 
 
@@ -35,17 +36,42 @@ class FeatureMaps:
     copies: Tensor | None = None
 
 
-def shrunk(pixels: NDArray[np.uint8], config: FocalConfig) -> NDArray[np.uint8]:
-    """The picture (h, w, 3) at no more than ``config.network_pixels``, by area averaging; the same
-    array where it is small enough, or where the geometry has a size of its own.
+@dataclass(frozen=True)
+class Seen:
+    """What the networks are shown of a picture.
+
+    Attributes:
+        pixels: (rows, columns, 3).
+        offset: rows and columns cut off before it, fewer than 8.
+        shrunk: whether it is smaller than what was left of the picture.
+    """
+
+    pixels: NDArray[np.uint8]
+    offset: tuple[int, int] = (0, 0)
+    shrunk: bool = False
+
+    def notes(self) -> dict[str, list[int]]:
+        """What a result says of it, where it is not the whole picture as it was."""
+        found = {"block_offset": list(self.offset)} if any(self.offset) else {}
+        return found | ({"shrunk_to": list(self.pixels.shape[:2])} if self.shrunk else {})
+
+
+def seen(pixels: NDArray[np.uint8], config: FocalConfig, *, saved_as_jpeg: bool) -> Seen:
+    """The picture (h, w, 3) as its networks shall see it: shrunk by area averaging to
+    ``config.network_pixels`` where it is larger, else with its JPEG blocks in the corner where
+    ``config.align`` asks for it; as it is where the geometry has a size of its own.
     """
     h, w = pixels.shape[:2]
     limit = config.network_pixels
-    if config.geometry == "square" or limit == 0 or h * w <= limit:
-        return pixels
-    factor = math.sqrt(limit / (h * w))
-    size = (max(1, int(w * factor)), max(1, int(h * factor)))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if config.geometry == "square":
+        return Seen(pixels)
+    if limit and h * w > limit:
+        factor = math.sqrt(limit / (h * w))
+        size = (max(1, int(w * factor)), max(1, int(h * factor)))
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+        return Seen(np.asarray(small, np.uint8), shrunk=True)
+    top, left = block_offset(pixels) if config.align and not saved_as_jpeg else (0, 0)
+    return Seen(np.ascontiguousarray(pixels[top:, left:]), (top, left))
 
 
 def extract(

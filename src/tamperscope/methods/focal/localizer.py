@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from tamperscope.clustering.postprocess import resize_map, resize_mask
 from tamperscope.engines import Engine, Graph
 from tamperscope.errors import ConfigError, WeightsNotFoundError
-from tamperscope.image import DEFAULT_MAX_PIXELS, ImageSource, read_image
+from tamperscope.image import DEFAULT_MAX_PIXELS, Image, ImageSource, read_image
 from tamperscope.localizer import MethodCard
 from tamperscope.methods.base import BaseLocalizer, WeightsChoice, run_by, weights_name
 from tamperscope.methods.common import choose_device, choose_dtype
 from tamperscope.methods.focal.config import SHIPPED_PRESETS, FocalConfig, resolve
 from tamperscope.methods.focal.decision import Calibration, Decision, check_evidence, decide
-from tamperscope.methods.focal.features import FeatureMaps, extract, shrunk
+from tamperscope.methods.focal.features import FeatureMaps, Seen, extract, seen
 from tamperscope.methods.focal.graph import graph_of
 from tamperscope.methods.focal.network import FocalNetwork, network_for
 from tamperscope.provenance import Stopwatch
@@ -71,15 +71,13 @@ class FocalLocalizer(BaseLocalizer):
         with watch.stage("decode"):
             image = read_image(source, max_pixels=self._max_pixels, id=id)
         with watch.stage("features"):
-            pixels = shrunk(image.pixels, self._config)
-            maps = self._maps(pixels)
+            seen = self._seen(image)
+            maps = self._maps(seen.pixels)
         with watch.stage("clustering"):
             decision = decide(maps, self._config, self._calibration, device=self._device)
         with watch.stage("upsampling"):
-            scores, mask = self._to_picture(decision, image.size, pixels.shape[:2])
-        notes = {**decision.trace, "feature_grid": list(decision.scores.shape)}
-        if pixels.shape != image.pixels.shape:
-            notes["shrunk_to"] = list(pixels.shape[:2])
+            scores, mask = self._to_picture(decision, image.size, seen)
+        notes = {**decision.trace, "feature_grid": list(decision.scores.shape), **seen.notes()}
         return Localization(
             score_map=scores,
             map_kind=decision.kind,
@@ -96,8 +94,10 @@ class FocalLocalizer(BaseLocalizer):
 
     def feature_maps(self, source: ImageSource) -> FeatureMaps:
         """What the networks say of a picture, before any decision."""
-        pixels = shrunk(read_image(source, max_pixels=self._max_pixels).pixels, self._config)
-        return self._maps(pixels)
+        return self._maps(self._seen(read_image(source, max_pixels=self._max_pixels)).pixels)
+
+    def _seen(self, image: Image) -> Seen:
+        return seen(image.pixels, self._config, saved_as_jpeg=image.format == "JPEG")
 
     def _maps(self, pixels: NDArray[np.uint8]) -> FeatureMaps:
         return extract(self._networks, pixels, self._config, device=self._device, dtype=self._dtype)
@@ -111,20 +111,24 @@ class FocalLocalizer(BaseLocalizer):
         }
 
     def _to_picture(
-        self, decision: Decision, size: tuple[int, int], shown: tuple[int, ...]
+        self, decision: Decision, size: tuple[int, int], shown: Seen
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        h, w = size
-        seen = shown if self._config.geometry == "native" else (self._config.square_size,) * 2
+        top, left = shown.offset
+        h, w = size[0] - top, size[1] - left
+        native = self._config.geometry == "native"
+        sides = shown.pixels.shape[:2] if native else (self._config.square_size,) * 2
         stride = self._networks[0].stride
         # The last cells may reach beyond the picture: scale what they cover, then cut.
         covered = [
             -(-n * cells * stride // side)
-            for n, cells, side in zip(size, decision.scores.shape, seen, strict=True)
+            for n, cells, side in zip((h, w), decision.scores.shape, sides, strict=True)
         ]
         target = (covered[0], covered[1])
         scores = resize_map(decision.scores, target)[:h, :w]
         mask = resize_mask(decision.mask, target, method=self._config.upsampling)[:h, :w]
-        return np.ascontiguousarray(scores), np.ascontiguousarray(mask)
+        # The few rows and columns before the first block are like their neighbours.
+        before = ((top, 0), (left, 0))
+        return np.pad(scores, before, "edge"), np.pad(mask, before, "edge")
 
 
 def build(

@@ -23,12 +23,12 @@ from tamperscope.train.batches import SampleSource, to_network
 from tamperscope.train.config import Recipe
 from tamperscope.train.tasks.base import Record
 from tamperscope.train.tasks.dolos_data import (
-    REAL,
     DolosSource,
     Geometry,
     HeldBackSource,
     find_pictures,
 )
+from tamperscope.train.tasks.draws import REAL
 
 _MAP_BLOCK = {"attention": 7, "gradcam": 11}
 _PER_KIND = ("iou", "pixel_auc", "false_alarm")

@@ -21,10 +21,10 @@ from tamperscope.methods.dolos.preprocess import MaskResample, Resample, prepare
 from tamperscope.perturb.ops import Interpolation
 from tamperscope.train.task_config import DolosConfig
 from tamperscope.train.tasks import draws
+from tamperscope.train.tasks.draws import REAL
 
 Split = Literal["train", "valid"]
 
-REAL = "real"
 _HALVING_BLOCKS = 3
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -136,7 +136,7 @@ def _folder(folder: Path, split: Split) -> list[Picture]:
 # --------------------------------------------------------------------------- drawing
 
 
-class DolosSource:
+class DolosSource(draws.Turns[Picture]):
     """Training pictures of a set-up, prepared for a network, without end.
 
     A sample is ``{"image": uint8 (3, size, size), "mask": uint8 (grid, grid) 1 = fake, "kind":
@@ -152,13 +152,13 @@ class DolosSource:
     def __init__(
         self, groups: Groups, config: DolosConfig, geometry: Geometry, *, seed: int
     ) -> None:
-        self.groups, self.config, self.geometry, self.seed = groups, config, geometry, seed
-        self.fakes = [name for name in groups if name != REAL]
+        super().__init__(groups, seed=seed)
+        self.config, self.geometry = config, geometry
         self._read = lru_cache(maxsize=None if config.cache else 1)(_read)
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
-        kind, number = self._kind(index)
-        pixels, mask = self._read(self._pick(kind, number))
+        kind, picture = self.draw(index)
+        pixels, mask = self._read(picture)
         if mask is None:
             mask = np.full(pixels.shape[:2], kind != REAL)
         # The draws know the index alone: a real and a fake picture are changed alike.
@@ -179,23 +179,13 @@ class DolosSource:
         image = ((image + 1.0) * 127.5).round().to(torch.uint8)
         return {"image": image, "mask": cells.to(torch.uint8), "kind": kind}
 
-    def _kind(self, index: int) -> tuple[str, int]:
-        """Which kind sample ``index`` is of, and which one of that kind, counting from 0."""
+    def _shares(self) -> tuple[int, int]:
         config = self.config
         if config.setup == "C":
-            return self._turn(index, 1000, round(1000 * config.reals))
+            return 1000, round(1000 * config.reals)
         if config.balanced_labels:
-            return self._turn(index, 2, 1)
-        reals = len(self.groups[REAL])
-        return self._turn(index, sum(map(len, self.groups.values())), reals)
-
-    def _turn(self, index: int, period: int, reals: int) -> tuple[str, int]:
-        return draws.turn(index, period, reals, REAL, self.fakes)
-
-    def _pick(self, kind: str, number: int) -> Picture:
-        pictures = self.groups[kind]
-        stream = 1 + [*self.fakes, REAL].index(kind)
-        return pictures[draws.pick(self.seed, stream, number, len(pictures))]
+            return 2, 1
+        return sum(map(len, self.groups.values())), len(self.groups[REAL])
 
     def _change(
         self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator
@@ -210,20 +200,8 @@ class DolosSource:
         return _soften(np.ascontiguousarray(pixels), config, rng), mask, size
 
 
-class HeldBackSource(DolosSource):
+class HeldBackSource(draws.HeldBack[Picture], DolosSource):
     """Validation pictures: fake and real ones in turn, each at most once, only recompressed."""
-
-    def __len__(self) -> int:
-        fakes = min(len(self.groups[name]) for name in self.fakes) * len(self.fakes)
-        return 2 * min(len(self.groups[REAL]), fakes)
-
-    def __getitem__(self, index: int) -> Mapping[str, Any]:
-        if index >= len(self):
-            raise IndexError(index)
-        return super().__getitem__(index)
-
-    def _kind(self, index: int) -> tuple[str, int]:
-        return self._turn(index, 2, 1)
 
     def _change(
         self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_], rng: np.random.Generator

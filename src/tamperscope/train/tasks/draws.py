@@ -1,15 +1,20 @@
 """Random choices of the tasks that read pictures from disk. All follow from their arguments."""
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tamperscope import perturb
 
+REAL = "real"
+"""The kind of pictures nobody changed."""
+
 Pixels = NDArray[np.uint8]
+Item = TypeVar("Item")
 
 
 @lru_cache(maxsize=256)
@@ -43,13 +48,54 @@ def recompress(
     return perturb.jpeg(np.ascontiguousarray(pixels), chosen, subsampling=subsampling)
 
 
-def turn(index: int, period: int, reals: int, real: str, fakes: Sequence[str]) -> tuple[str, int]:
+def turn(index: int, period: int, reals: int, fakes: Sequence[str]) -> tuple[str, int]:
     """Which kind sample ``index`` is of, and which one of that kind, counting from 0.
 
-    ``reals`` of every ``period`` samples are ``real``, spread evenly; the fakes take turns.
+    ``reals`` of every ``period`` samples are real, spread evenly; the fakes take turns.
     """
     before = index * reals // period
     if (index + 1) * reals // period > before:
-        return real, before
+        return REAL, before
     number = index - before
     return fakes[number % len(fakes)], number // len(fakes)
+
+
+class Turns(ABC, Generic[Item]):
+    """Pictures by kind, of which every index names one.
+
+    Args:
+        groups: pictures by kind; `REAL` is among them, the others are fakes.
+        seed: of the order.
+    """
+
+    def __init__(self, groups: Mapping[str, Sequence[Item]], *, seed: int) -> None:
+        self.groups, self.seed = groups, seed
+        self.fakes = [name for name in groups if name != REAL]
+
+    def draw(self, index: int) -> tuple[str, Item]:
+        """Kind and picture of sample ``index``: each of a kind once before any comes twice."""
+        kind, number = turn(index, *self._shares(), self.fakes)
+        pictures = self.groups[kind]
+        stream = 1 + [*self.fakes, REAL].index(kind)
+        return kind, pictures[pick(self.seed, stream, number, len(pictures))]
+
+    @abstractmethod
+    def _shares(self) -> tuple[int, int]:
+        """A number of samples, and how many of them are real."""
+
+
+class HeldBack(Turns[Item]):
+    """Fake and real pictures in turn, each at most once. First among the bases of a class."""
+
+    def __len__(self) -> int:
+        fakes = min(len(self.groups[name]) for name in self.fakes) * len(self.fakes)
+        return 2 * min(len(self.groups[REAL]), fakes)
+
+    def draw(self, index: int) -> tuple[str, Item]:
+        """Kind and picture of sample ``index``; IndexError beyond the last."""
+        if index >= len(self):
+            raise IndexError(index)
+        return super().draw(index)
+
+    def _shares(self) -> tuple[int, int]:
+        return 2, 1

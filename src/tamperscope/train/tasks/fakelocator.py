@@ -26,8 +26,8 @@ from tamperscope.train.batches import SampleSource, to_network
 from tamperscope.train.config import Recipe
 from tamperscope.train.tasks.attention import FaceLabels, face_labels
 from tamperscope.train.tasks.base import Record
+from tamperscope.train.tasks.draws import REAL
 from tamperscope.train.tasks.fakelocator_data import (
-    REAL,
     FakenessSource,
     HeldBackFakeness,
     find_groups,

@@ -23,9 +23,8 @@ from tamperscope.image import read_image
 from tamperscope.train.task_config import FakeLocatorConfig
 from tamperscope.train.tasks import draws
 from tamperscope.train.tasks.attention import FaceLabels
-from tamperscope.train.tasks.draws import Pixels
+from tamperscope.train.tasks.draws import REAL, Pixels
 
-REAL = "real"
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 Groups = dict[str, list[FacePair]]
@@ -106,7 +105,7 @@ def _folder(folder: Path, split: str, *, fake: bool) -> list[FacePair]:
 # --------------------------------------------------------------------------- drawing
 
 
-class FakenessSource:
+class FakenessSource(draws.Turns[FacePair]):
     """Training pictures, without end.
 
     A sample is ``{"image": uint8 (3, s, s), "mask": float32 (s, s) fakeness in [0, 1], "attention":
@@ -129,22 +128,16 @@ class FakenessSource:
         labels: FaceLabels | None,
         seed: int,
     ) -> None:
-        self.groups, self.config, self.size = groups, config, size
-        self.labels, self.seed = labels, seed
-        self.fakes = [name for name in groups if name != REAL]
+        super().__init__(groups, seed=seed)
+        self.config, self.size, self.labels = config, size, labels
         self._read = lru_cache(maxsize=None if config.cache else 1)(_reader(size))
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
-        kind, number = self._kind(index)
-        pairs = self.groups[kind]
-        stream = 1 + [*self.fakes, REAL].index(kind)
-        pair = pairs[draws.pick(self.seed, stream, number, len(pairs))]
-        rng = draws.sample_rng(self.seed, index)
-        return self._sample(pair, kind, rng)
+        kind, pair = self.draw(index)
+        return self._sample(pair, kind, draws.sample_rng(self.seed, index))
 
-    def _kind(self, index: int) -> tuple[str, int]:
-        """Which kind sample ``index`` is of, and which one of that kind, counting from 0."""
-        return draws.turn(index, 1000, round(1000 * self.config.reals), REAL, self.fakes)
+    def _shares(self) -> tuple[int, int]:
+        return 1000, round(1000 * self.config.reals)
 
     def _sample(self, pair: FacePair, kind: str, rng: np.random.Generator) -> Mapping[str, Any]:
         config = self.config
@@ -190,20 +183,8 @@ class FakenessSource:
         return sample
 
 
-class HeldBackFakeness(FakenessSource):
+class HeldBackFakeness(draws.HeldBack[FacePair], FakenessSource):
     """Validation pictures: fake and real ones in turn, each at most once, as they are."""
-
-    def __len__(self) -> int:
-        fakes = min(len(self.groups[name]) for name in self.fakes) * len(self.fakes)
-        return 2 * min(len(self.groups[REAL]), fakes)
-
-    def __getitem__(self, index: int) -> Mapping[str, Any]:
-        if index >= len(self):
-            raise IndexError(index)
-        return super().__getitem__(index)
-
-    def _kind(self, index: int) -> tuple[str, int]:
-        return draws.turn(index, 2, 1, REAL, self.fakes)
 
     def _sample(self, pair: FacePair, kind: str, rng: np.random.Generator) -> Mapping[str, Any]:
         pixels, fakeness = self._pixels(pair)
