@@ -274,7 +274,7 @@ def _odd() -> Iterator[tuple[str, bytes]]:
     yield "looping-exif.jpg", encode(rgb, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\x08\0\0\0")
     yield "junk-profile.jpg", encode(rgb, "JPEG", icc_profile=bytes(range(256)) * 300)
     yield "junk-profile.png", encode(rgb, "PNG", icc_profile=b"not a profile")
-    yield "palette-alphas.png", encode(rgb.convert("P"), "PNG", transparency=bytes(range(200)))
+    yield "palette-alphas.png", encode(rgb.convert("P"), "PNG", transparency=bytes(range(56, 256)))
     yield "animated.png", encode(rgb, "PNG", save_all=True, append_images=[rgb.rotate(90)])
     yield "bad-exif.jpg", encode(rgb, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
 

@@ -118,7 +118,7 @@ def _npy(array: Any, **options: Any) -> bytes:
 
 
 def _npy_header(text: str) -> bytes:
-    head = text.encode().ljust(117) + b"\n"
+    head = text.encode("latin-1").ljust(117) + b"\n"
     return b"\x93NUMPY\x01\0" + struct.pack("<H", len(head)) + head
 
 
@@ -155,6 +155,9 @@ def refused_lists() -> Iterator[tuple[str, bytes]]:
         "vast.npy",
         _npy_header("{'descr': '<U64', 'fortran_order': False, 'shape': (1099511627776, 2), }"),
     )
+    broken = _npy(np.array([["a.png", "None"]])).replace(b"N\0\0\0o\0\0\0", b"N\0\0\0o\0\0\x02")
+    yield "no-characters.npy", broken
+    yield "quote.npy", _npy_header("{'desc:        \xda")
     yield "code.npy", _npy_header("{'descr': __import__('os'), 'fortran_order': False}")
     packed = io.BytesIO()
     np.savez(packed, a=np.zeros(3))

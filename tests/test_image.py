@@ -400,7 +400,9 @@ MESSAGES: dict[type[ImageError], str] = {
     EmptyImageError: r"is empty \(0 bytes\); get the file again",
     TruncatedImageError: r"is a truncated or damaged \w+ file \(.+\); get the file again",
     NotAnImageError: "is not a picture; give a JPEG, PNG, .* file",
-    ImageTooLargeError: "more than the limit of 100,000,000; make it smaller or raise max_pixels",
+    ImageTooLargeError: "more than the limit of 100,000,000; make it smaller or raise max_pixels"
+    "|more pixels than Pillow decodes .*; make it smaller|take too long to decode; save it again",
+    ImageValueError: "holds NaN or infinity: replace them|floats must be in \\[0, 1\\]; rescale them",
     ImageError: ".",
 }
 

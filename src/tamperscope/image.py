@@ -515,11 +515,14 @@ def _array_digest(array: NDArray[Any]) -> str:
 
 # --- samples ---------------------------------------------------------------------------------
 
-_FROM_16_BIT = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
-
 
 def _from_16_bit(array: NDArray[Any]) -> NDArray[np.uint8]:
-    return np.take(_FROM_16_BIT, array)
+    # v / 257, rounded, for every v below 65536.
+    scaled = array.astype(np.uint32)
+    scaled *= 255
+    scaled += 32_895
+    scaled >>= 16
+    return scaled.astype(np.uint8)
 
 
 def _to_8_bit(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
@@ -568,7 +571,9 @@ def _over_white(samples: NDArray[np.uint8]) -> NDArray[np.uint8]:
         colour, alpha = samples[rows, :, :3], samples[rows, :, 3:].astype(np.uint16)
         # (c a + 255 (255 - a)) / 255 stays below 2**16, so 16 bits are enough.
         blended = colour * alpha + (255 - alpha) * np.uint16(255) + np.uint16(127)
-        white[rows] = blended // 255
+        # Division by 255, without dividing.
+        blended += (blended >> np.uint16(8)) + np.uint16(1)
+        white[rows] = blended >> np.uint16(8)
     return white
 
 
@@ -638,10 +643,12 @@ def _reduced_like(array: NDArray[np.uint16], picture: ImageFile) -> NDArray[np.u
     shape = (picture.height, picture.width, len(picture.getbands()))
     if array.shape != shape:
         return None
-    order = [2, 1, 0, 3][: shape[2]]
+    import cv2
+
+    swap = cv2.COLOR_BGR2RGB if shape[2] == 3 else cv2.COLOR_BGRA2RGBA
     levels = np.empty(shape, np.uint8)
     for rows in _strips(*shape[:2]):
-        colours = array[rows][..., order]
+        colours: Any = cv2.cvtColor(np.ascontiguousarray(array[rows]), swap)
         high = picture.crop((0, rows.start, picture.width, rows.stop))
         if not np.array_equal(colours >> 8, np.asarray(high)):
             return None

@@ -114,7 +114,7 @@ def test_shards_are_a_partition_and_share_a_folder(tmp_path: Path) -> None:
     assert sum(counts) == 12
     assert sorted(row["id"] for row in archive.rows(tmp_path / "out")) == sorted(ids)
     assert (tmp_path / "out" / "report-00002.json").is_file()
-    with pytest.raises(ConfigError, match="holds a run with another shards; choose another"):
+    with pytest.raises(ConfigError, match=r"holds a run with other settings \(shards\); choose"):
         archive.examine(tmp_path / "in", tmp_path / "out", shard=Shard(0, 2))
 
 
@@ -130,12 +130,12 @@ def test_a_limit_is_of_the_source_and_can_be_lifted(tmp_path: Path) -> None:
 def test_other_settings_are_refused(tmp_path: Path) -> None:
     archive.archive(tmp_path / "in", 1)
     archive.examine(tmp_path / "in", tmp_path / "out")
-    with pytest.raises(ConfigError, match="holds a run with another masks; choose another"):
+    with pytest.raises(ConfigError, match=r"holds a run with other settings \(masks\); choose"):
         archive.examine(tmp_path / "in", tmp_path / "out", masks="none")
-    with pytest.raises(ConfigError, match="holds a run with another method; choose another"):
+    with pytest.raises(ConfigError, match=r"holds a run with other settings \(method\); choose"):
         archive.examine(tmp_path / "in", tmp_path / "out", method="dark")
     archive.archive(tmp_path / "other", 1)
-    with pytest.raises(ConfigError, match="holds a run with another source; choose another"):
+    with pytest.raises(ConfigError, match=r"holds a run with other settings \(source\); choose"):
         archive.examine(tmp_path / "other", tmp_path / "out")
 
 

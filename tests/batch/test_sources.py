@@ -150,8 +150,8 @@ def test_csv(tmp_path: Path) -> None:
     assert [(task.id, task.problem is None) for task in found] == [
         ("one", True),
         ("two, too", True),
-        ("entry 2", False),
-        ("entry 3", False),
+        ("three", False),
+        ("four", False),
     ]
     assert found[2].problem == ("MalformedEntry", "row 3 has no path; mend the table")
     with pytest.raises(UnknownNameError, match="unknown column of .*'pth'; did you mean 'path'"):
@@ -175,7 +175,7 @@ def test_json_lines(tmp_path: Path) -> None:
     lines = ['{"url": "a.png", "n": 7}', "{", "[1]", '{"url": 3}', '{"n": 8}', "[" * 100_000]
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     found = tasks(tmp_path / "t.jsonl", id_column="n")
-    assert [task.id for task in found] == ["7", *(f"entry {i}" for i in range(2, 7))]
+    assert [task.id for task in found] == ["7", "entry 2", "entry 3", "entry 4", "8", "entry 6"]
     assert found[1].problem == ("MalformedEntry", "line 2 is no JSON object; mend the list")
     assert found[3].problem == ("MalformedEntry", "line 4 has no path in 'url'; mend the list")
 
@@ -196,13 +196,22 @@ def test_parquet_of_paths_and_of_pictures(tmp_path: Path) -> None:
     )
     with pytest.raises(UnknownNameError, match="unknown column of .*'imag'; did you mean 'image'"):
         tasks(tmp_path / "t.parquet", column="imag")
+    with pytest.raises(DataError, match="column 'n' holds int64, neither paths nor pictures"):
+        tasks(tmp_path / "t.parquet", column="n")
+
+
+def test_folders_have_no_columns(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a folder has no columns; leave out --column"):
+        tasks(tmp_path, column="path")
 
 
 def test_parquet_of_structs_with_bytes(tmp_path: Path) -> None:
     values = [{"bytes": archive.encoded(1), "path": "x.png"}, {"bytes": None, "path": "y.png"}]
+    values.append({"bytes": b"", "path": "z.png"})
     pq.write_table(pa.table({"image": values}), tmp_path / "t.parquet")
-    first, second = tasks(tmp_path / "t.parquet")
+    first, second, empty = tasks(tmp_path / "t.parquet")
     assert first.data == archive.encoded(1)
+    assert empty.data == b""
     assert second.path == str(tmp_path / "y.png")
 
 
@@ -316,6 +325,23 @@ def test_addresses_of_nothing(store: Any) -> None:
         tasks("gopher://host/folder")
     with pytest.raises(DataError, match=r"t\.txt: cannot be read"):
         tasks("memory://nothing/t.txt")
+
+
+def test_stores_that_fail_in_ways_of_their_own(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        pass
+
+    def refuse(*args: Any, **values: Any) -> None:
+        raise NoCredentialsError("no credentials\nhere")
+
+    store.pipe("/archive/a.png", b"1")
+    monkeypatch.setattr(type(store), "ls", refuse)
+    with pytest.raises(DataError, match=r"cannot be listed \(no credentials here\); check the add"):
+        tasks("memory://archive")
+    monkeypatch.setattr(type(store), "open", refuse)
+    for name in ("t.txt", "t.parquet"):
+        with pytest.raises(DataError, match=r"cannot be read .*no credentials here"):
+            tasks(f"memory://archive/{name}")
 
 
 def test_a_missing_part_of_fsspec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ def test_an_archive_with_the_shipped_weights(cli: Cli, here: Path) -> None:
     result = cli("batch", "in", "-o", "out", "--workers", 1, "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[:4] == [
-        "complete: 3 rows in 1 part files",
+        "complete: 3 rows in 1 part file",
         "  examined    2, of which flagged 0",
         "  copies      1 have the bytes of another input",
         "  errors      1: NotAnImageError 1",
@@ -67,11 +67,11 @@ def test_wrong_usage_is_one_line(cli: Cli, here: Path, arguments: list[str], mes
 
 
 def test_a_missing_extra_is_named(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    result = cli("batch", "in", "-o", "out")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        result = cli("batch", "in", "-o", "out")
     assert result.exit_code == 1
     assert "needs an optional dependency: pip install 'tamperscope[batch]'" in result.stderr
-    monkeypatch.delitem(sys.modules, "pyarrow")
     write(here / "in" / "a.png")
     monkeypatch.setitem(sys.modules, "ray", None)
     result = cli("batch", "in", "-o", "out", "--engine", "ray")

@@ -50,6 +50,20 @@ def test_methods_on_a_set(cli: Cli, here: Path) -> None:
     assert (here / "out" / "cache" / "maps").is_dir()
 
 
+def test_a_diagnosis(cli: Cli, here: Path, loaded: list[dict[str, Any]]) -> None:
+    words = ["bench", "diagnose", "focal:fast", "--data", "folder=set", "--set", "cut=fixed"]
+    result = cli(*words, "--shift", "-o", "out.json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Forged pictures:\n")
+    assert "| folder | all | " in result.stdout
+    asked = {"name": "focal", "preset": "fast", "weights": None, "device": "auto", "cut": "fixed"}
+    assert loaded == [asked]
+    record = json.loads((here / "out.json").read_text(encoding="utf-8"))
+    assert record["kind"] == "diagnosis"
+    assert record["numbers"]["folder"]["refused"] == 1
+    assert json.loads(cli(*words, "--json").stdout)["numbers"]["folder"]["refused"] == 1
+
+
 @pytest.mark.usefixtures("loaded")
 def test_sets_have_labels_and_options(cli: Cli, here: Path) -> None:
     words = ["bench", "focal", "--data", "white:folder=set", "--data", "black:folder=set"]

@@ -4,11 +4,12 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from tamperscope.batch import remote
 from tamperscope.batch.sources import LISTS, Place, Source
-from tamperscope.batch.work import MALFORMED, Task
+from tamperscope.batch.work import MALFORMED, Task, readable
 from tamperscope.errors import DataError, unknown
 
 COLUMNS = ("path", "file", "filename", "file_name", "url", "image", "source")
@@ -91,9 +92,14 @@ class CsvSource(ListSource):
     def _task(self, key: str, row: list[str]) -> Task:
         columns = (self._column, self._id_column or 0)
         if len(row) <= max(columns) or not row[self._column]:
-            return _malformed(key, f"row {int(key) + 1} has no path; mend the table")
-        id = None if self._id_column is None else row[self._id_column]
-        return self._place.task(key, row[self._column], id)
+            problem = _malformed(key, f"row {int(key) + 1} has no path; mend the table")
+            return replace(problem, id=self._id(row) or problem.id)
+        return self._place.task(key, row[self._column], self._id(row))
+
+    def _id(self, row: list[str]) -> str | None:
+        if self._id_column is None or len(row) <= self._id_column:
+            return None
+        return readable(row[self._id_column])
 
     def _rows(self) -> Iterator[list[str]]:
         separator = "\t" if self._name.lower().endswith(".tsv") else ","
@@ -129,7 +135,8 @@ class JsonLinesSource(ListSource):
         entry = values.get(self._column)
         id = None if self._id_column is None else values.get(self._id_column, key)
         if not isinstance(entry, str) or not entry:
-            return _malformed(key, f"line {key} has no path in {self._column!r}; mend the list")
+            problem = _malformed(key, f"line {key} has no path in {self._column!r}; mend the list")
+            return problem if id in (None, key) else replace(problem, id=readable(str(id)))
         return self._place.task(key, entry, None if id is None else str(id))
 
 

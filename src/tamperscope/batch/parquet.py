@@ -42,6 +42,7 @@ class ParquetSource:
             self._rows = int(file.metadata.num_rows)
             self._digest = _digest(file.metadata)
         self._column = _choose(name, column, schema)
+        _check_kind(name, self._column, schema.field(self._column).type)
         if id_column is not None and id_column not in schema.names:
             raise unknown(f"column of {name}", id_column, schema.names)
         self._id_column = id_column
@@ -70,7 +71,8 @@ class ParquetSource:
 
     def _task(self, key: str, value: Any, id: str | None) -> Task:
         if isinstance(value, dict):
-            value = value.get("bytes") or value.get("path")
+            data = value.get("bytes")
+            value = value.get("path") if data is None else data
         where = f"{self._name.rpartition('/')[2]}#{key}"
         if isinstance(value, bytes):
             return Task(key=key, id=id or where, source=where, data=value)
@@ -112,6 +114,20 @@ def _digest(metadata: Any) -> str:
     for i in range(metadata.num_row_groups):
         digest.update(str(metadata.row_group(i).to_dict()).encode())
     return digest.hexdigest()
+
+
+def _check_kind(name: str, column: str, kind: Any) -> None:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    plain = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    views = (types.is_string_view, types.is_binary_view, types.is_fixed_size_binary)
+    if not any(fits(kind) for fits in (*plain, *views, types.is_struct, types.is_null)):
+        raise DataError(
+            f"{name}: column {column!r} holds {kind}, neither paths nor pictures; name another by "
+            "--column"
+        )
 
 
 def _choose(name: str, column: str | None, schema: Any) -> str:

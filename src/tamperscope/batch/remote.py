@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
-from tamperscope.errors import DataError, missing_extra
+from tamperscope.errors import DataError, TamperscopeError, missing_extra
 
 STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "http", "https", "memory"})
 """Where inputs may be without --allow-outside: stores that hold no file of this machine."""
@@ -36,7 +36,12 @@ def open_url(url: str) -> BinaryIO:
         OSError: it cannot be opened.
     """
     system, path = file_system(url)
-    file: BinaryIO = _patiently(lambda: system.open(path, "rb"))
+    try:
+        file: BinaryIO = _patiently(lambda: system.open(path, "rb"))
+    except OSError:
+        raise
+    except Exception as error:  # stores fail in ways of their own
+        raise OSError(_reason(error)) from error
     return file
 
 
@@ -81,7 +86,22 @@ def read_url(url: str, longest: int) -> bytes:
 
 
 def walk_url(url: str) -> Iterator[str]:
-    """Paths of all files below a folder, relative to it, sorted within each folder."""
+    """Paths of all files below a folder, relative to it, sorted within each folder.
+
+    Raises:
+        DataError: there is no such folder, or it cannot be listed.
+    """
+    try:
+        yield from _walk(url)
+    except TamperscopeError:
+        raise
+    except Exception as error:  # stores fail in ways of their own
+        raise DataError(
+            f"{url}: cannot be listed ({_reason(error)}); check the address and the credentials"
+        ) from error
+
+
+def _walk(url: str) -> Iterator[str]:
     system, top = file_system(url)
     if not system.isdir(top):
         raise DataError(
@@ -97,6 +117,10 @@ def walk_url(url: str) -> Iterator[str]:
             # Stores list a folder's own marker among its files.
             if entry["type"] == "file" and entry["name"].rstrip("/") != folder.rstrip("/"):
                 yield posixpath.relpath(entry["name"], top)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _patiently(action: Callable[[], T]) -> T:

@@ -271,8 +271,8 @@ class _Run:
             names = [name for name in settings if name != "digest"]
             changed = [name for name in names if begun.get(name) != settings[name]] or ["digest"]
             raise ConfigError(
-                f"{config.output} holds a run with another {', '.join(changed)}; "
-                "choose another --output, or give the settings it began with (settings.json)"
+                f"{config.output} holds a run with other settings ({', '.join(changed)}); "
+                "choose another --output, or give those it began with (settings.json)"
             )
         return settings
 

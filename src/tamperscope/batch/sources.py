@@ -48,6 +48,16 @@ def open_source(config: BatchConfig) -> Source:
         DataError: there is none, or it lacks the column asked for.
         MissingExtraError: reading it needs an optional dependency.
     """
+    source = _opened(config)
+    folder = isinstance(source, FolderSource | RemoteFolderSource)
+    if folder and (config.column or config.id_column):
+        raise DataError(
+            f"{config.source}: a folder has no columns; leave out --column and --id-column"
+        )
+    return source
+
+
+def _opened(config: BatchConfig) -> Source:
     name = config.source
     if not remote.is_url(name) and not os.path.lexists(name):
         raise DataError(f"{name}: no such file or folder; check the path")

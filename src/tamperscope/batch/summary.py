@@ -80,8 +80,9 @@ def report(
 def text(report: Mapping[str, Any]) -> list[str]:
     """A report as lines for people."""
     errors, replaced = report["errors"], report["workers_replaced"]
+    files = "part file" if report["parts"] == 1 else "part files"
     lines = [
-        f"{report['status']}: {report['inputs']:,} rows in {report['parts']:,} part files",
+        f"{report['status']}: {report['inputs']:,} rows in {report['parts']:,} {files}",
         f"  examined    {report['examined']:,}, of which flagged {report['flagged']:,}",
     ]
     if report["duplicates"]:

@@ -28,7 +28,7 @@ from tamperscope.bench.progress import Progress
 from tamperscope.bench.record import Record
 from tamperscope.bench.references import centre_distance, colour_saliency, noise_level, texture
 from tamperscope.data import Dataset, Sample, fingerprint
-from tamperscope.errors import DataError
+from tamperscope.errors import DataError, ImageError
 from tamperscope.image import Image, read_image
 from tamperscope.metrics import auc, f1, oracle_f1
 from tamperscope.provenance import JSON
@@ -217,9 +217,9 @@ def _examine(
     for done, sample in enumerate(data.samples):
         if progress is not None:
             progress(done, len(data.samples), sample.id)
-        image = read_image(sample.image_path, id=sample.id)
-        answer = predict(method, image).prediction
-        if answer is None:
+        image = _readable(sample)
+        answer = None if image is None else predict(method, image).prediction
+        if image is None or answer is None:
             refused += 1
         elif sample.label == "authentic":
             flagged.append(float(answer.mask.mean()))
@@ -238,6 +238,13 @@ def _examine(
     if flagged:
         numbers["authentic"] = _authentic(flagged, drawn)
     return numbers
+
+
+def _readable(sample: Sample) -> Image | None:
+    try:
+        return read_image(sample.image_path, id=sample.id)
+    except ImageError:
+        return None
 
 
 def _authentic(flagged: Sequence[float], drawn: Mapping[str, Sequence[float]]) -> JSON:

@@ -163,7 +163,10 @@ def batch(
     console = _console.stdout()
     for line in text(report):
         console.print(line, markup=False)
-    console.print(f"rows in {output / 'rows'}", markup=False, soft_wrap=True)
+    if report["inputs"]:
+        console.print(f"rows in {output / 'rows'}", markup=False, soft_wrap=True)
+    else:
+        console.print(f"no inputs: {source} holds none, or this share none", markup=False)
 
 
 def _run(

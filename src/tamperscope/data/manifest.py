@@ -66,11 +66,11 @@ def read_manifest(path: Path, *, check_hashes: bool = False) -> Dataset:
         common = document.get("polarity", "forged-white")
         samples = tuple(_from_entry(entry, path, common) for entry in document["samples"])
         name = document["name"]
+        _need_files(path, samples)
+        if check_hashes:
+            _compare_hashes(path, document["samples"], base)
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: incomplete manifest ({error}): write it again") from error
-    _need_files(path, samples)
-    if check_hashes:
-        _compare_hashes(path, document["samples"], base)
     notes = document.get("notes", {})
     return Dataset(name=name, root=base, samples=samples, notes=notes)
 

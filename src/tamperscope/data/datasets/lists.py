@@ -182,7 +182,7 @@ def _parsed(path: Path, text: str) -> Any:
 def _from_array(path: Path) -> Iterator[Row]:
     try:
         array = _array(path)
-        pairs = array.tolist() if array.dtype.kind == "U" else []
+        pairs = _texts(array) if array.dtype.kind == "U" else []
     except Exception as error:  # a header is read as Python, and fails in as many ways
         raise DataError(
             f"{path}: no plain array of strings; a list of Python objects is not opened, that can "
@@ -194,6 +194,14 @@ def _from_array(path: Path) -> Iterator[Row]:
         )
     for image, mask in pairs:
         yield image, _mask(mask), None
+
+
+def _texts(array: NDArray[Any]) -> list[Any]:
+    # Numbers that are no characters would become strings that break whoever touches them.
+    native = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("=")))
+    if array.size and native.view(np.uint32).max() > 0x10FFFF:
+        raise ValueError("it holds characters that there are not")
+    return list(native.tolist())
 
 
 def _array(path: Path) -> NDArray[Any]:

@@ -79,7 +79,8 @@ def find_photos(
         photos.append(photo)
     if not photos:
         raise DataError(
-            f"no photo for the split {split!r} below {root}: add pictures or lower val_share"
+            f"no photo for the split {split!r} below {root}: add pictures or "
+            f"{'raise' if split == 'val' else 'lower'} val_share"
         )
     return photos
 

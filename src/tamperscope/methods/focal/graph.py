@@ -1,5 +1,7 @@
 """FOCAL's networks as graphs for other engines."""
 
+from typing import Any, cast
+
 from torch import Tensor, nn
 
 from tamperscope.backbones.sam_vit import SamViTBackbone
@@ -35,7 +37,7 @@ def graph_of(network: FocalNetwork, *, side: int = 1024) -> Graph:
     for part in network.modules():
         # timm's fused attention has no counterpart in ONNX; written out it is the same.
         if hasattr(part, "fused_attn"):
-            part.fused_attn = False
+            cast(Any, part).fused_attn = False
     return Graph(
         module=network if fixed else _AnySize(network),
         inputs={"x": 3},
