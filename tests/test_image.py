@@ -402,7 +402,7 @@ MESSAGES: dict[type[ImageError], str] = {
     NotAnImageError: "is not a picture; give a JPEG, PNG, .* file",
     ImageTooLargeError: "more than the limit of 100,000,000; make it smaller or raise max_pixels"
     "|more pixels than Pillow decodes .*; make it smaller|take too long to decode; save it again",
-    ImageValueError: "holds NaN or infinity: replace them|floats must be in \\[0, 1\\]; rescale them",
+    ImageValueError: r"holds NaN or infinity: replace|floats must be in \[0, 1\]; rescale them",
     ImageError: ".",
 }
 
@@ -413,7 +413,7 @@ def test_broken_files_are_refused(broken: hostile.Broken, tmp_path: Path) -> Non
     path.write_bytes(broken.data)
     with pytest.raises(broken.error, match=MESSAGES[broken.error]) as caught:
         read_image(path)
-    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).startswith(str(path))
     assert "\n" not in str(caught.value)
 
 

@@ -159,7 +159,7 @@ _ENTRIES = (
                 "rather than state a chance. Its mask is a lead for an examiner, not proof."
             ),
             weights=("focal-compact", "focal-hrnet-released", "focal-vit-released"),
-            presets=("default", "fast", "as-released", "as-published"),
+            presets=("default", "locate", "fast", "as-released", "as-published"),
         ),
         _build_focal,
     ),

@@ -445,3 +445,20 @@ os._exit(0)
     ):
         assert row["source"].startswith("s3://archive/2024/")
         assert {**archive.stable(row), "source": ""} == {**archive.stable(other), "source": ""}
+
+
+def test_a_missing_extra_stops_a_list_before_any_row_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(scheme: str) -> None:
+        raise ImportError(scheme)
+
+    monkeypatch.setattr(fsspec, "get_filesystem_class", absent)
+    remote._needed.cache_clear()
+    (tmp_path / "list.txt").write_text("a.jpg\ns3://bucket/b.jpg\n")
+    with pytest.raises(MissingExtraError, match=r"reading s3:// addresses needs .*\[cloud\]"):
+        tasks(tmp_path / "list.txt")
+    monkeypatch.undo()
+    remote._needed.cache_clear()
+    (tmp_path / "list.txt").write_text("memory://b.jpg\n")
+    assert [t.path for t in tasks(tmp_path / "list.txt")] == ["memory://b.jpg"]

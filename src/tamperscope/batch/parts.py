@@ -46,6 +46,7 @@ def schema() -> Any:
             ("map_kind", text),
             ("score", real),
             ("threshold", real),
+            ("image_threshold", real),
             ("flagged", pa.bool_()),
             ("forged_fraction", real),
             ("regions", whole),

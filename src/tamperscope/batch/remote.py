@@ -4,6 +4,7 @@ import posixpath
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, BinaryIO, TypeVar
 
 from tamperscope.errors import DataError, TamperscopeError, missing_extra
@@ -62,6 +63,26 @@ def file_system(url: str) -> tuple[Any, str]:
     except ValueError as error:
         raise DataError(f"{url}: {error}; check the address") from error
     return system, str(path)
+
+
+def need(url: str) -> None:
+    """Raise at once where a common store cannot be read here for want of an extra.
+
+    Raises:
+        MissingExtraError: fsspec or its part for this kind of URL is not installed.
+    """
+    if (scheme := url.partition("://")[0].lower()) in STORES:
+        _needed(scheme)
+
+
+@cache
+def _needed(scheme: str) -> None:
+    try:
+        from fsspec import get_filesystem_class
+
+        get_filesystem_class(scheme)
+    except ImportError as error:
+        raise missing_extra(f"reading {scheme}:// addresses", "cloud") from error
 
 
 def read_url(url: str, longest: int) -> bytes:

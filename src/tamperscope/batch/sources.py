@@ -205,6 +205,8 @@ class Place:
             message = f"{problem}; --allow-outside permits that"
             return replace(task, problem=(OUTSIDE, message))
         if remote.is_url(entry):
+            # Without the extra every such entry would fail, and its row would be final.
+            remote.need(entry)
             return replace(task, path=entry)
         if self._remote:
             return replace(task, path=f"{self._base}/{entry}")

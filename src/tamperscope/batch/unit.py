@@ -83,6 +83,7 @@ class Unit:
             map_kind=result.map_kind.value,
             score=result.image_score,
             threshold=result.threshold,
+            image_threshold=_number(result.provenance.notes.get("image_threshold")),
             flagged=result.flagged,
             forged_fraction=result.forged_fraction,
             regions=count,
@@ -169,6 +170,10 @@ def encoded(mask: NDArray[np.bool_], form: str) -> bytes:
     from tamperscope.report.overlay import encode_png
 
     return encode_png(mask)
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _describe(error: Exception) -> Answer:

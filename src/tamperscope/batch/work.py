@@ -67,6 +67,7 @@ class Answer:
     map_kind: str | None = None
     score: float | None = None
     threshold: float | None = None
+    image_threshold: float | None = None
     flagged: bool | None = None
     forged_fraction: float | None = None
     regions: int | None = None
@@ -107,7 +108,9 @@ class Answer:
 _WHOLE = ("width", "height", "regions", "retries")
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(_WHOLE, (int,)),
-    **dict.fromkeys(("score", "threshold", "forged_fraction", "seconds"), (float, int)),
+    **dict.fromkeys(
+        ("score", "threshold", "image_threshold", "forged_fraction", "seconds"), (float, int)
+    ),
     **dict.fromkeys(("sha256", "map_kind", "error", "error_message", "note"), (str,)),
     "flagged": (bool,),
     "boxes": (list,),

@@ -157,6 +157,7 @@ def _check(ok: bool, name: str, wanted: str) -> None:
 
 PRESETS: dict[str, FocalConfig] = {
     "default": FocalConfig(),
+    "locate": FocalConfig(image_threshold=0.0),
     "fast": FocalConfig(network_pixels=262_144, copies=False),
     "as-released": FocalConfig(
         geometry="square", clustering="kmeans", pristine="released", copies=False, max_points=0
@@ -174,7 +175,7 @@ PRESETS: dict[str, FocalConfig] = {
 }
 
 
-SHIPPED_PRESETS = ("default", "fast")
+SHIPPED_PRESETS = ("default", "locate", "fast")
 """Those that use the weights that ship."""
 
 
