@@ -1,10 +1,10 @@
 """What FOCAL sees in pictures: features as colours, evidence, clusters, and the masks they become.
 
     python benchmarks/feature_pictures.py examples/launch_spliced.jpg examples/cat_authentic.jpg \
-        --output docs/images/focal-features
+        --output docs/images/focal-features.jpg
 
-A row of panels for each picture, as OUTPUT.svg and OUTPUT.png. Needs the extra plots. What is drawn
-of a picture under restrictive terms falls under them as well.
+A row of panels for each picture; the ending of OUTPUT names the format. Needs the extra plots. What
+is drawn of a picture under restrictive terms falls under them as well.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tamperscope.methods.focal.config import resolve
 from tamperscope.methods.focal.decision import decide
 from tamperscope.methods.focal.localizer import FocalLocalizer
 from tamperscope.methods.focal.views import feature_colours
-from tamperscope.report.figure import INK, need_matplotlib, new_figure, save_figure
+from tamperscope.report.figure import INK, need_matplotlib, new_figure
 from tamperscope.report.overlay import draw_contour, heatmap
 
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def panels(localizer: FocalLocalizer, path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
-def draw(rows: list[dict[str, NDArray[Any]]], stem: Path) -> list[Path]:
+def draw(rows: list[dict[str, NDArray[Any]]], path: Path) -> None:
     """All rows as one figure."""
     columns = max(len(row) for row in rows)
     figure = new_figure(2.2 * columns, 1.9 * len(rows))
@@ -55,7 +55,8 @@ def draw(rows: list[dict[str, NDArray[Any]]], stem: Path) -> list[Path]:
             axes.imshow(pixels)
             axes.set_axis_off()
             axes.set_title(title, fontsize=7, color=INK)
-    return save_figure(figure, stem)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100, facecolor="white")
 
 
 def main() -> int:
@@ -71,8 +72,8 @@ def main() -> int:
         need_matplotlib("drawing features")
         localizer = catalog.load("focal", weights=options.weights, device="cpu")
         assert isinstance(localizer, FocalLocalizer)
-        for path in draw([panels(localizer, p) for p in options.pictures], options.output):
-            print(path)
+        draw([panels(localizer, p) for p in options.pictures], options.output)
+        print(options.output)
     except TamperscopeError as error:
         print(error)
         return 1
