@@ -402,7 +402,7 @@ MESSAGES: dict[type[ImageError], str] = {
     NotAnImageError: "is not a picture; give a JPEG, PNG, .* file",
     ImageTooLargeError: "more than the limit of 100,000,000; make it smaller or raise max_pixels"
     "|more pixels than Pillow decodes .*; make it smaller|take too long to decode; save it again",
-    ImageValueError: r"holds NaN or infinity: replace|floats must be in \[0, 1\]; rescale them",
+    ImageValueError: r"holds NaN or infinity; replace|floats must be in \[0, 1\]; rescale them",
     ImageError: ".",
 }
 
@@ -543,7 +543,7 @@ def test_files_far_too_long_for_their_limit_are_not_even_read(tmp_path: Path) ->
         (np.zeros((2, 2), complex), "has dtype complex128"),
         (np.array([["a"]]), "has dtype <U1"),
         (np.array([[None]]), "has dtype object"),
-        (np.full((2, 2), np.nan), "holds NaN or infinity: replace them"),
+        (np.full((2, 2), np.nan), "holds NaN or infinity; replace them"),
         (np.full((2, 2), np.inf, np.float32), "holds NaN or infinity"),
         (np.array([[0.0, 255.0]]), r"spans 0 to 255: floats must be in \[0, 1\]; rescale"),
         (np.array([[-0.5, 1.0]]), "spans -0.5 to 1"),

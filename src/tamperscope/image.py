@@ -539,10 +539,10 @@ def _to_8_bit(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
         )
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ImageValueError(f"{name} holds NaN or infinity: replace them by finite values")
+        raise ImageValueError(f"{name}: holds NaN or infinity; replace them by finite values")
     if low < 0.0 or high > 1.0:
         raise ImageValueError(
-            f"{name} spans {low:g} to {high:g}: floats must be in [0, 1]; "
+            f"{name}: spans {low:g} to {high:g}: floats must be in [0, 1]; "
             "rescale them, or convert to uint8"
         )
     levels: NDArray[np.uint8] = np.rint(array * array.dtype.type(255)).astype(np.uint8)
