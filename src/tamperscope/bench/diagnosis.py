@@ -60,7 +60,7 @@ def brightness(image: Image) -> NDArray[np.float32]:
 
 def clipped(image: Image) -> NDArray[np.float32]:
     """1 where any channel is at 0 or 255, (h, w): flat places that hold no traces."""
-    return ((image.pixels == 0) | (image.pixels == 255)).any(2).astype(np.float32)
+    return np.asarray(((image.pixels == 0) | (image.pixels == 255)).any(2), np.float32)
 
 
 CONTENT: MappingProxyType[str, Callable[[Image], NDArray[np.float32]]] = MappingProxyType(
@@ -187,7 +187,7 @@ def diagnose(
     Raises:
         DataError: a mask of another size than its picture, or nothing to examine in a set.
     """
-    numbers = {
+    numbers: dict[str, JSON] = {
         name: _examine(method, data, shifted=shifted, progress=progress)
         for name, data in sets.items()
     }

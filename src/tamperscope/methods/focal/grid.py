@@ -26,7 +26,7 @@ def block_offset(pixels: NDArray[np.uint8]) -> tuple[int, int]:
     Args:
         pixels: (h, w, 3) RGB.
     """
-    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    luma = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     return _offset(luma.T), _offset(luma)
 
 

@@ -26,4 +26,4 @@ def feature_colours(features: Tensor, *, clip: float = 0.01) -> NDArray[np.uint8
     parts = parts * torch.where(parts.median(0).values > parts.mean(0), -1.0, 1.0)
     low, high = torch.quantile(parts, clip, dim=0), torch.quantile(parts, 1 - clip, dim=0)
     scaled = ((parts - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
-    return (scaled * 255).round().to(torch.uint8).reshape(rows, columns, 3).numpy()
+    return np.asarray((scaled * 255).round().reshape(rows, columns, 3).numpy(), np.uint8)
