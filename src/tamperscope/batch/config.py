@@ -1,6 +1,5 @@
 """What `run_batch` needs to know, checked once."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tamperscope.errors import ConfigError
+from tamperscope.workers.settings import at_least
 
 MIB = 1 << 20
 ENGINES = ("local", "ray")
@@ -94,13 +94,13 @@ class BatchConfig:
                     f"{name} {getattr(self, name)!r} is unknown; use {' or '.join(known)}"
                 )
         for name, least in (("max_pixels", 1), ("part_rows", 1), ("part_bytes", 1), ("workers", 0)):
-            _at_least(name, getattr(self, name), least)
+            at_least(name, getattr(self, name), least)
         for name in ("time_limit", "start_limit"):
-            _at_least(name, getattr(self, name), 0.1)
-        _at_least("memory_limit", self.memory_limit, 64 * MIB)
-        _at_least("gpus_per_worker", self.gpus_per_worker, 0)
+            at_least(name, getattr(self, name), 0.1)
+        at_least("memory_limit", self.memory_limit, 64 * MIB)
+        at_least("gpus_per_worker", self.gpus_per_worker, 0)
         if self.limit is not None:
-            _at_least("limit", self.limit, 1)
+            at_least("limit", self.limit, 1)
         if self.engine != "ray" and (self.ray_address or self.gpus_per_worker):
             raise ConfigError("ray_address and gpus_per_worker belong to Ray: give --engine ray")
 
@@ -109,16 +109,3 @@ class BatchConfig:
         names = ("method", "preset", "weights", "device", "precision", "max_pixels", "options")
         more = ("masks", "memory_limit", "loader")
         return {name: getattr(self, name) for name in (*names, *more)}
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        return os.cpu_count() or 1
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:  # written so that NaN fails too
-        raise ConfigError(f"{name} is {value}; use at least {least:g}")

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tamperscope.batch.config import BatchConfig, cores
+from tamperscope.batch.config import BatchConfig
 from tamperscope.batch.keeper import Keeper
 from tamperscope.batch.work import Finished, Task
+from tamperscope.workers.settings import cores_here
 
 
 class Engine(Protocol):
@@ -120,7 +121,7 @@ class LocalEngine:
         """The device of every worker: all graphics devices in turn, where the method uses one."""
         gpus = first["gpus"] if self._config.device in ("auto", "cuda") else 0
         if not str(first["describe"].get("device", "cpu")).startswith("cuda") or not gpus:
-            return [self._config.device] * (self._config.workers or cores())
+            return [self._config.device] * (self._config.workers or cores_here())
         return [f"cuda:{i % gpus}" for i in range(self._config.workers or gpus)]
 
     def _add(self, device: str, ready: "queue.SimpleQueue[dict[str, Any] | BaseException]") -> None:

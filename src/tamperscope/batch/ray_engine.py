@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tamperscope.batch.config import BatchConfig, cores
+from tamperscope.batch.config import BatchConfig
 from tamperscope.batch.keeper import Keeper
 from tamperscope.batch.work import KILLED, Answer, Finished, Task, failure, heard, told
 from tamperscope.errors import ConfigError, TamperscopeError, missing_extra
+from tamperscope.workers.settings import cores_here
 
 _RETRIES = 1
 _GRACE = 60.0
@@ -176,7 +177,10 @@ class RayEngine:
             return
         options: dict[str, Any] = {"logging_level": logging.ERROR}
         if self._config.ray_address is None:
-            options |= {"num_cpus": self._config.workers or cores(), "include_dashboard": False}
+            options |= {
+                "num_cpus": self._config.workers or cores_here(),
+                "include_dashboard": False,
+            }
         try:
             self._ray.init(address=self._config.ray_address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:

@@ -36,16 +36,7 @@ def diagnose(
         str | None,
         typer.Option("--weights", metavar="FILE", help="Weights of it.", show_default=False),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            help="At most so many forged and so many authentic pictures of each set, evenly "
-            "spaced.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: _options.SetLimit = None,
     shift: Annotated[
         bool,
         typer.Option("--shift", help="Also answer forged pictures cut by 4 pixels."),

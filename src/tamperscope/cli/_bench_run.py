@@ -61,16 +61,7 @@ def run(
         ),
     ] = Path("benchmark"),
     weights: _options.MethodWeights = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            min=1,
-            help="At most so many forged and so many authentic pictures of each set, evenly "
-            "spaced.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: _options.SetLimit = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the perturbations.")] = 0,
     device: _options.Device = "auto",
     precision: _options.Precision = "auto",

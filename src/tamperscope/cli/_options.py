@@ -62,6 +62,15 @@ NoReferences = Annotated[
     bool, typer.Option("--no-references", help="Leave the reference rows out.")
 ]
 
+SetLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        min=1,
+        help="At most so many forged and so many authentic pictures of each set, evenly spaced.",
+        show_default=False,
+    ),
+]
 StudyLimit = Annotated[
     int | None,
     typer.Option(

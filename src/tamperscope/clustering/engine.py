@@ -30,8 +30,8 @@ from threadpoolctl import threadpool_limits
 from tamperscope.clustering._join import join
 from tamperscope.clustering._neighbours import neighbours
 from tamperscope.clustering._order import arrange
-from tamperscope.clustering._threads import cores_here
 from tamperscope.errors import ClusteringError, ConfigError
+from tamperscope.workers.settings import cores_here
 
 if TYPE_CHECKING:
     from torch import Tensor

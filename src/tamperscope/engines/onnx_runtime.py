@@ -15,6 +15,7 @@ from tamperscope.engines.onnx_export import FORMAT, write_onnx
 from tamperscope.errors import ConfigError, WeightsError, WeightsNotFoundError, missing_extra
 from tamperscope.provenance import JSON, tool_version
 from tamperscope.weights import LoadedWeights, sha256_of
+from tamperscope.workers.settings import cores_here
 
 CACHE_VARIABLE = "TAMPERSCOPE_CACHE"
 """Names the folder for what can be made again; by default ``tamperscope`` among the user's caches.
@@ -173,7 +174,4 @@ def _providers(runtime: Any, device: str) -> list[str]:
 
 def _threads() -> int:
     """As many as PyTorch would take, and no more than the cores this process may use."""
-    there = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        there = len(os.sched_getaffinity(0))
-    return max(1, min(torch.get_num_threads(), there))
+    return max(1, min(torch.get_num_threads(), cores_here()))

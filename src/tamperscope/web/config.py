@@ -1,10 +1,10 @@
 """Settings of the service, checked once; what is unsafe is refused here and nowhere later."""
 
 import ipaddress
-import os
 from dataclasses import dataclass
 
 from tamperscope.errors import ConfigError
+from tamperscope.workers.settings import at_least, cores_here
 
 MIB = 1 << 20
 LEAST_TOKEN = 16
@@ -67,13 +67,13 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         for name in ("threads", "max_bytes", "max_pixels", "queue_size", "batch_size"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
         for name in ("time_limit", "upload_limit", "start_limit"):
-            _at_least(name, getattr(self, name), 0.1)
-        _at_least("workers", self.workers, 0)
-        _at_least("spare_workers", self.spare_workers, 0)
-        _at_least("grace", self.grace, 0)
-        _at_least("memory_limit", self.memory_limit, 64 * MIB)
+            at_least(name, getattr(self, name), 0.1)
+        at_least("workers", self.workers, 0)
+        at_least("spare_workers", self.spare_workers, 0)
+        at_least("grace", self.grace, 0)
+        at_least("memory_limit", self.memory_limit, 64 * MIB)
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port {self.port} must be in 0..65535; 0 takes a free one")
         self._check_token()
@@ -106,7 +106,7 @@ class ServeConfig:
     @property
     def worker_count(self) -> int:
         """`workers`, resolved."""
-        return self.workers or max(1, _cores() // self.threads)
+        return self.workers or max(1, cores_here() // self.threads)
 
 
 def is_loopback(host: str) -> bool:
@@ -117,15 +117,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        return os.cpu_count() or 1
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:  # written so that NaN fails too
-        raise ConfigError(f"{name} is {value}; use at least {least:g}")
