@@ -8,20 +8,15 @@ of them must be the same to the last bit. The record is written to results/batch
 """
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from batch_parts.runs import BATCH, batch_arguments, fill, run
 
 from tamperscope.bench import Record
-from tamperscope.bench.speed import synthetic_jpeg
-from tamperscope.image import SUFFIXES
 
 RULE = (
     "pictures per second of wall time, from the moment the first ones (four for each worker) are "
@@ -46,52 +41,18 @@ seconds = times[-1] - times[int(warm) - 1]
 rate = (len(files) - int(warm)) / seconds
 print(json.dumps({"rate": rate, "scores": scores, "describe": localizer.describe()}))
 """
-BATCH = """
-import json, sys, tempfile, time
-from pathlib import Path
-import pyarrow.parquet as pq
-from tamperscope.batch import BatchConfig, run_batch
-method, device, folder, warm, engine, workers = sys.argv[1:7]
-times = []
-with tempfile.TemporaryDirectory() as output:
-    config = BatchConfig(source=folder, output=Path(output), method=method, device=device,
-                         engine=engine, workers=int(workers))
-    report = run_batch(config, tell=lambda p: times.append((time.perf_counter(), p.done)))
-    rows = pq.read_table(Path(output, "rows"), columns=["id", "score"]).to_pylist()
-assert not report["errors"], report["errors"]
-first, done = next((t, n) for t, n in times if n >= int(warm))
-rate = (report["inputs"] - done) / (times[-1][0] - first)
-scores = {row["id"]: row["score"] for row in rows}
-print(json.dumps({"rate": rate, "scores": scores, "describe": report["settings"]["method"]}))
-"""
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-def run(code: str, arguments: Sequence[str], cores: int) -> dict[str, Any]:
-    """What a candidate says, run once on so many cores."""
-    allowed = sorted(os.sched_getaffinity(0))[:cores]
-    if len(allowed) < cores:
-        print(f"only {len(allowed)} core(s) for {cores} workers", file=sys.stderr)
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env={**os.environ, **dict.fromkeys(THREADS, "1")},
-        preexec_fn=lambda: os.sched_setaffinity(0, allowed),
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def measure(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The numbers, and what the method says about itself."""
-    warm = str(4 * max(options.workers))
-    common = [options.method, options.device, str(folder), warm]
-    candidates = {"plain loop": (LOOP, common, 1)}
+    warm = 4 * max(options.workers)
+    loop = [options.method, options.device, str(folder), str(warm)]
+    candidates = {"plain loop": (LOOP, loop, 1)}
+    common = {"source": str(folder), "method": options.method, "device": options.device}
     for engine in ("local", "ray") if options.ray else ("local",):
         for n in options.workers:
-            candidates[f"{engine}, {n} worker(s)"] = (BATCH, [*common, engine, str(n)], n)
+            words = batch_arguments(warm, **common, engine=engine, workers=n)
+            candidates[f"{engine}, {n} worker(s)"] = (BATCH, words, n)
     rates: dict[str, list[float]] = {name: [] for name in candidates}
     scores: dict[str, float] | None = None
     for _ in range(options.rounds):
@@ -131,25 +92,16 @@ def numbers_of(rates: Mapping[str, Sequence[float]], workers: Sequence[int]) -> 
     }
 
 
-def pictures(options: argparse.Namespace, folder: Path) -> str:
-    """Put the pictures to examine into a folder; returns what they are."""
-    if options.pictures is None:
-        for i in range(options.count):
-            data = synthetic_jpeg(options.megapixels, seed=i)
-            (folder / f"{i:05}.jpg").write_bytes(data)
-        return f"synthetic JPEG, 4:3, quality 92, {options.megapixels:g} Mpx"
-    files = sorted(f for f in options.pictures.rglob("*") if f.suffix.lower() in SUFFIXES)
-    # Evenly spaced, and copied: links would lead out of the folder.
-    for i in np.unique(np.linspace(0, len(files) - 1, options.count).astype(int)):
-        (folder / f"{i:05}{files[i].suffix}").write_bytes(files[i].read_bytes())
-    return f"{options.pictures.name}, evenly spaced"
-
-
 def main() -> int:
     """Measure, print, and write the record."""
     options = arguments()
     with tempfile.TemporaryDirectory() as folder:
-        name = pictures(options, Path(folder))
+        name = fill(
+            Path(folder),
+            count=options.count,
+            megapixels=options.megapixels,
+            pictures=options.pictures,
+        )
         numbers, described = measure(options, Path(folder))
     for candidate, row in numbers["rows"].items():
         print(f"{candidate:24} {row['pictures_per_second']:8.3f} pictures/s")

@@ -31,7 +31,7 @@ from clustering_parts.cells import COMPETITORS, DATA, OURS, Book, Cell, Plan, gr
 from clustering_parts.competitors import Settings
 from clustering_parts.data import RULES, WEIGHTS, PointSets, largest_picture
 from clustering_parts.latency import CASES, ENGINES, points_of, prepare_localize
-from clustering_parts.process import Outcome, Processes, load_and_prepare
+from clustering_parts.process import Outcome, Processes, enough, load_and_prepare
 from clustering_parts.report import markdown, plot, summary
 
 from tamperscope.bench import Record
@@ -138,11 +138,6 @@ class Bench:
             return None
         found, edges = _load(self._answer(cell, name))
         return None if edges is None else (edges, found.weights)
-
-
-def enough(outcomes: Sequence[Outcome], once: float) -> bool:
-    """Whether another run would be a waste: the last one failed, or took more than `once`."""
-    return any(o.status != "done" or (o.seconds or 0) > once for o in outcomes)
 
 
 def _load(path: Path) -> tuple[Clustering, Any]:

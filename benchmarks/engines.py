@@ -16,14 +16,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from engines_parts.compiled import CompiledEngine
 from engines_parts.int8 import VARIANTS, write_int8
 from engines_parts.pictures import load_pictures
+from engines_parts.turns import compare, take_turns
 
-from tamperscope import Image, Localization, catalog
+from tamperscope import Image, catalog
 from tamperscope.bench import Record
 from tamperscope.bench.predictor import describe_method, weights_of
+from tamperscope.bench.speed_tables import engine_lines
 from tamperscope.errors import TamperscopeError
 from tamperscope.export import export
 from tamperscope.localizer import Localizer
@@ -38,32 +39,13 @@ RULE = (
 )
 
 
-def compare(exact: Localization, other: Localization) -> dict[str, Any]:
-    """What changes from one result to the other; ``iou`` is None where both masks are empty."""
-    union = int((exact.mask | other.mask).sum())
-    shared = int((exact.mask & other.mask).sum())
-    return {
-        "iou": shared / union if union else None,
-        "map": float(np.abs(exact.score_map - other.score_map).max()),
-        "pixels": int((exact.mask != other.mask).sum()),
-        "image_score": abs(exact.image_score - other.image_score),
-    }
-
-
 def measure(
     engines: dict[str, Localizer], pictures: Sequence[Image], repeats: int
 ) -> dict[str, list[dict[str, Any]]]:
     """Engine -> a row for each picture; the first engine is the one others are compared with."""
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in engines}
     for picture in pictures:
-        results: dict[str, Localization] = {}
-        seconds: dict[str, list[float]] = {name: [] for name in engines}
-        for turn in range(repeats + 1):
-            for name, localizer in engines.items():
-                started = time.perf_counter()
-                results[name] = localizer.localize(picture)
-                if turn:
-                    seconds[name].append(time.perf_counter() - started)
+        results, seconds = take_turns(engines, picture, repeats)
         exact = next(iter(results.values()))
         for name, result in results.items():
             median = statistics.median(seconds[name])
@@ -130,25 +112,6 @@ def study(method: str, options: argparse.Namespace, pictures: Sequence[Image]) -
     }
 
 
-def table(numbers: dict[str, Any]) -> str:
-    """The record as Markdown."""
-    lines = [
-        "| method | engine | s per picture | speed-up | least IoU | mean IoU | map differs by |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for method, engines in numbers.items():
-        for name, row in engines.items():
-            least, mean = (
-                "no mask" if row[key] is None else f"{row[key]:.4f}"
-                for key in ("least_iou", "mean_iou")
-            )
-            lines.append(
-                f"| {method} | {name} | {row['seconds_per_picture']:.3f} | "
-                f"{row['speedup']:.2f} | {least} | {mean} | {row['largest_map_difference']:.2g} |"
-            )
-    return "\n".join(lines)
-
-
 def main() -> int:
     """Measure, print, write; 2 when something cannot be used."""
     options = arguments()
@@ -162,7 +125,7 @@ def main() -> int:
         print(error)
         return 2
     numbers = {method: study["engines"] for method, study in found.items()}
-    print(table(numbers))
+    print(engine_lines(numbers))
     if options.output is not None:
         Record(
             kind="engines",

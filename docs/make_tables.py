@@ -24,6 +24,12 @@ from tamperscope.bench.board_tables import (
 from tamperscope.bench.diagnosis import diagnosis_tables
 from tamperscope.bench.markdown import NOTHING, table
 from tamperscope.bench.record import read_record
+from tamperscope.bench.speed_tables import (
+    engines_table,
+    evaluation_table,
+    hrnet_table,
+    methods_table,
+)
 from tamperscope.bench.tables import load_records, markdown_content, markdown_speed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,6 +39,8 @@ TRAINING = ROOT / "docs" / "training.md"
 SCALE = ROOT / "docs" / "scale.md"
 SERVE = ROOT / "docs" / "serve.md"
 DIAGNOSIS = ROOT / "docs" / "diagnosis.md"
+SPEED = ROOT / "docs" / "speed.md"
+EXPORT = ROOT / "docs" / "export.md"
 RESULTS = ROOT / "results"
 NONE_YET = "No record yet.\n"
 
@@ -124,6 +132,10 @@ TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "service": ("service", _service),
     "scale": ("batch", _scale),
     "diagnosis": ("diagnosis", lambda records: "\n".join(map(diagnosis_tables, records))),
+    "engines": ("engines", engines_table),
+    "methods_speed": ("methods-speed", methods_table),
+    "evaluation_speed": ("methods-speed", evaluation_table),
+    "hrnet_speed": ("methods-speed", hrnet_table),
 }
 """Name of a marker -> kind of record it needs, function that makes its table."""
 
@@ -198,7 +210,7 @@ if __name__ == "__main__":
     )
     published = (RESULTS / "published.toml").read_text(encoding="utf-8")
     PUBLISHED.write_text(published_page(published), encoding="utf-8")
-    for page in (README, SCALE, SERVE, DIAGNOSIS):
+    for page in (README, SCALE, SERVE, DIAGNOSIS, SPEED, EXPORT):
         page.write_text(
             filled(page.read_text(encoding="utf-8"), load_records(RESULTS)), encoding="utf-8"
         )

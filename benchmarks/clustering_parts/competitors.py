@@ -94,7 +94,6 @@ def _ours_cuda(features: Features, settings: Settings) -> Job:
 
 def _library(features: Features, settings: Settings, **options: Any) -> Job:
     from hdbscan import hdbscan
-    from joblib import Parallel, delayed
 
     def work(rows: Features = features) -> Any:
         return hdbscan(
@@ -111,9 +110,15 @@ def _library(features: Features, settings: Settings, **options: Any) -> Job:
         return _found(found[0], found[5][:, 2])
 
     work(features[:300])
-    # The pool of processes that it uses from 16,385 points on.
-    Parallel(n_jobs=settings.threads)(delayed(_import_library)() for _ in range(4))
+    start_pool(settings.threads)
     return Job(work, finish)
+
+
+def start_pool(threads: int) -> None:
+    """Start the processes that the hdbscan library uses from 16,385 points on."""
+    from joblib import Parallel, delayed
+
+    Parallel(n_jobs=threads)(delayed(_import_library)() for _ in range(4))
 
 
 def _import_library() -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -58,6 +58,11 @@ class Outcome:
     device_bytes: int | None = None
     why: str | None = None
     extra: Any = None
+
+
+def enough(outcomes: Sequence[Outcome], once: float) -> bool:
+    """Whether another run would be a waste: the last one failed, or took more than `once`."""
+    return any(o.status != "done" or (o.seconds or 0) > once for o in outcomes)
 
 
 Prepare = Callable[..., tuple[Callable[[], Any], Callable[[Any], Any]]]

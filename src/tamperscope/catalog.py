@@ -258,6 +258,18 @@ def card(name: str) -> MethodCard:
     return _entry(name).card
 
 
+def preset_of(name: str, preset: str | None) -> str:
+    """The preset of a method that is meant: the given one, or its first. Loads nothing.
+
+    Raises:
+        UnknownNameError: no such method or preset; names the nearest.
+    """
+    known = card(name).presets
+    if preset is not None and preset not in known:
+        raise unknown(f"preset of {name}", preset, known)
+    return known[0] if preset is None else preset
+
+
 def load(
     name: str,
     *,
@@ -292,18 +304,15 @@ def load(
         WeightsError: the weights, or the ONNX files, cannot be used.
         MissingExtraError: an optional dependency, such as onnxruntime, is not installed.
     """
-    entry = _entry(name)
+    entry, chosen = _entry(name), preset_of(name, preset)
     if isinstance(max_pixels, bool) or not isinstance(max_pixels, int) or max_pixels < 1:
         raise ConfigError(f"max_pixels must be a whole number of at least 1, not {max_pixels!r}")
     for what, value in (("device", device), ("precision", precision)):
         if not isinstance(value, str):
             raise ConfigError(f"{what} must be a name such as 'auto', not {value!r}")
-    preset = entry.card.presets[0] if preset is None else preset
-    if preset not in entry.card.presets:
-        raise unknown(f"preset of {name}", preset, entry.card.presets)
     runs = _engine(engine, onnx, device=device, precision=precision)
     options = LoadOptions(
-        preset=preset,
+        preset=chosen,
         weights=weights,
         device="cpu" if runs is not None and device == "auto" else device,
         precision=precision,

@@ -1,6 +1,7 @@
 """One row per input, in order; the same rows however the run went."""
 
 import json
+import shutil
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from batch import archive
 from tamperscope.batch import BatchConfig, parts, run_batch
 from tamperscope.batch import run as driver
 from tamperscope.batch.config import Shard
-from tamperscope.batch.summary import Progress
+from tamperscope.batch.local import LocalEngine
+from tamperscope.batch.summary import Progress, text
 from tamperscope.errors import ConfigError, DataError, ResultError
 
 
@@ -50,6 +52,45 @@ def test_a_finished_run_takes_up_what_is_new(tmp_path: Path) -> None:
     assert [row["id"] for row in archive.rows(tmp_path / "out")[6:]] == ["00/0000a.png"]
 
 
+def test_a_finished_run_loads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = archive.archive(tmp_path / "in", 3)
+    weights = tmp_path / "toy.bin"
+    weights.write_text("one")
+    values: dict[str, Any] = {"loader": "batch.toys:load_weighted", "weights": str(weights)}
+    archive.examine(tmp_path / "in", tmp_path / "out", **values)
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEngine, "start", _loading)
+        assert archive.examine(tmp_path / "in", tmp_path / "out", **values)["calls"] == 2
+        with pytest.raises(ConfigError, match=r"with other settings \(masks\); choose"):
+            archive.examine(tmp_path / "in", tmp_path / "out", masks="none", **values)
+        other = {**values, "weights": "./" + str(weights)}
+        with pytest.raises(AssertionError, match="loading"):
+            archive.examine(tmp_path / "in", tmp_path / "out", **other)
+        weights.write_text("two")
+        with pytest.raises(AssertionError, match="loading"):
+            archive.examine(tmp_path / "in", tmp_path / "out", **values)
+    with pytest.raises(ConfigError, match=r"with other settings \(weights\); choose"):
+        archive.examine(tmp_path / "in", tmp_path / "out", **values)
+    weights.write_text("one")
+    archive.write(tmp_path / "in" / "new.png", 8)
+    archive.examine(tmp_path / "in", tmp_path / "out", **values)
+    archive.check_whole(tmp_path / "out", [*ids, "new.png"])
+
+
+def _loading(engine: LocalEngine) -> dict[str, Any]:
+    raise AssertionError("loading")
+
+
+def test_a_run_whose_memory_is_lost_is_not_begun_anew(tmp_path: Path) -> None:
+    archive.archive(tmp_path / "in", 9)
+    archive.examine(tmp_path / "in", tmp_path / "out")
+    before = archive.rows(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "state")
+    with pytest.raises(ResultError, match=r"state does not know all part files in .*: put it back"):
+        archive.examine(tmp_path / "in", tmp_path / "out")
+    assert archive.rows(tmp_path / "out") == before
+
+
 def test_copies_are_answered_once(tmp_path: Path) -> None:
     archive.archive(tmp_path / "in", 6)
     for name in ("00/0003b.png", "z.png"):
@@ -67,7 +108,19 @@ def test_copies_are_answered_once(tmp_path: Path) -> None:
             assert copy[column] == first[column]
     assert found["x2.jpg"]["duplicate_of"] == "x1.jpg"
     assert found["x2.jpg"]["error"] == "NotAnImageError"
-    assert report["duplicates"] == 3
+    assert (report["examined"], report["copies"], report["errors"]) == (
+        6,
+        2,
+        {"NotAnImageError": 2},
+    )
+    assert report["inputs"] == 10
+    assert (report["flagged"], report["flagged_copies"]) == (8, 2)
+    flagged = "of which flagged"
+    assert text(report)[1:4] == [
+        f"  examined    6, {flagged} 6",
+        f"  copies      2 with the bytes of one of these, {flagged} 2",
+        "  errors      2: NotAnImageError 2",
+    ]
 
 
 def test_rows_do_not_depend_on_workers_or_parts(tmp_path: Path) -> None:
@@ -210,6 +263,9 @@ def test_columns_can_be_read_by_others(tmp_path: Path) -> None:
         ({"engine": "spark"}, "engine 'spark' is unknown; use local or ray"),
         ({"time_limit": 0.0}, "time_limit is 0.0; use at least 0.1"),
         ({"limit": 0}, "limit is 0; use at least 1"),
+        ({"runtime": "tflite"}, "runtime 'tflite' is unknown; use torch or onnx"),
+        ({"onnx": [Path("a.onnx")]}, "an ONNX file was given: give --runtime onnx as well to run"),
+        ({"options": {"engine": "onnx"}}, "--set engine: is no setting of the method; use --runti"),
         ({"ray_address": "auto"}, "ray_address and gpus_per_worker belong to Ray: give --engine"),
     ],
 )

@@ -176,14 +176,14 @@ def _asleep(worker: psutil.Process) -> bool:
 
 
 def _resumed_until_whole(
-    source: Path, output: Path, *, seed: int, kills: int, workers: int, also_workers: bool
+    source: Path, output: Path, *more: str, seed: int, kills: int, workers: int, also_workers: bool
 ) -> int:
     """Start drivers and kill them at random moments, so many times; the last one may finish.
 
     Returns how many were killed before they had finished.
     """
     dice, killed = random.Random(seed), 0
-    command = [sys.executable, "-m", "batch.drive", str(source), str(output), str(workers)]
+    command = [sys.executable, "-m", "batch.drive", str(source), str(output), str(workers), *more]
     for turn in range(kills + 1):
         driver = subprocess.Popen(command, start_new_session=True)
         if turn < kills:
@@ -237,6 +237,34 @@ def test_drivers_and_workers_killed_at_random_many_times(tmp_path: Path, seed: i
     assert killed >= 3
     found = archive.check_whole(tmp_path / "out", ids)
     assert {row["error"] for row in found} <= {None, "WorkerKilled"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(2))
+def test_drivers_killed_at_random_while_rows_are_replaced(tmp_path: Path, seed: int) -> None:
+    names = [f"{i:03}.png" for i in range(60)]
+    source, dice = tmp_path / "in" / "list.txt", random.Random(seed)
+    for i, name in enumerate(names):
+        path = archive.write(tmp_path / "in" / name, i % 40, (254, 20, 0))
+        if dice.random() < 0.6:
+            path.rename(path.with_suffix(".later"))
+    source.write_text("\n".join(names))
+    archive.examine(source, tmp_path / "out")
+    for path in (tmp_path / "in").glob("*.later"):
+        path.rename(path.with_suffix(".png"))
+    killed = _resumed_until_whole(
+        source, tmp_path / "out", "passing", seed=seed, kills=6, workers=1, also_workers=False
+    )
+    assert killed >= 2
+    found = archive.check_whole(tmp_path / "out", names)
+    assert {row["error"] for row in found} == {None}
+    by_bytes = {row["sha256"]: row for row in found if row["duplicate_of"] is None}
+    assert len(by_bytes) == 40
+    for row in found:
+        first = by_bytes[row["sha256"]]
+        assert row["duplicate_of"] in (None, first["id"])
+        assert row["mask_offset"] == first["mask_offset"]
 
 
 def test_workers_end_with_their_driver(tmp_path: Path) -> None:

@@ -70,6 +70,37 @@ def test_actors_that_are_killed_are_replaced(tmp_path: Path) -> None:
     assert report["workers_replaced"] == {"its Ray actor was lost": 2}
 
 
+def test_ray_workers_run_exported_networks(tmp_path: Path) -> None:
+    from engines import toys
+    from tamperscope.engines.onnx_export import write_onnx
+
+    ids = archive.archive(tmp_path / "in", 3)
+    file = write_onnx(toys.graph(), tmp_path / "toy.onnx", weights=toys.weights(tmp_path))
+    values = {"loader": "batch.toys:load_exported", "runtime": "onnx", "onnx": [str(file)]}
+    examine_with_ray(tmp_path / "in", tmp_path / "out", **values)
+    found = archive.check_whole(tmp_path / "out", ids)
+    assert {row["error"] for row in found} == {None}
+    # Begun with the same file on this machine: nothing is left to do, and nothing refused.
+    archive.examine(tmp_path / "in", tmp_path / "out", **values)
+
+
+def test_ray_examines_again_what_failed(tmp_path: Path) -> None:
+    names = [f"{i}.png" for i in range(6)]
+    for i in (0, 2, 5):
+        archive.write(tmp_path / "in" / names[i], i)
+    (tmp_path / "in" / "list.txt").write_text("\n".join(names))
+    archive.examine(tmp_path / "in" / "list.txt", tmp_path / "out")
+    for i in (1, 3):
+        archive.write(tmp_path / "in" / names[i], 3)
+    report = examine_with_ray(
+        tmp_path / "in" / "list.txt", tmp_path / "out", retry_errors=["UnreadableFile"]
+    )
+    found = archive.check_whole(tmp_path / "out", names)
+    assert [row["id"] for row in found if row["error"] is not None] == ["4.png"]
+    assert {found[i]["duplicate_of"] for i in (1, 3)} in ({None, "1.png"}, {None, "3.png"})
+    assert report["tried_again"] == {"inputs": 3, "succeeded": 2, "not_listed": 0}
+
+
 def test_what_one_engine_began_the_other_finishes(tmp_path: Path) -> None:
     ids = archive.archive(tmp_path / "in", 6)
     examine_with_ray(tmp_path / "in", tmp_path / "out", limit=3)

@@ -1,8 +1,11 @@
 """What a source lists: every input once, in a steady order, and nothing that lies outside."""
 
+import errno
 import json
 import os
+import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -157,7 +160,8 @@ def test_csv(tmp_path: Path) -> None:
         ("three", False),
         ("four", False),
     ]
-    assert found[2].problem == ("MalformedEntry", "row 3 has no path; mend the table")
+    assert found[2].problem == ("MalformedEntry", "line 4 has no path; mend the table")
+    assert [task.id for task in tasks(source)][2:] == ["line 4", "line 5"]
     with pytest.raises(UnknownNameError, match="unknown column of .*'pth'; did you mean 'path'"):
         tasks(source, column="pth")
     with pytest.raises(UnknownNameError, match="unknown column of .*'nam'; did you mean 'name'"):
@@ -166,7 +170,45 @@ def test_csv(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none of its columns \(a, b\) is called path, file"):
         tasks(source)
     source.write_text('path\n"' + "x\n" * 200_000)
-    with pytest.raises(DataError, match=r"is no CSV \(field larger than field limit"):
+    with pytest.raises(DataError, match=r"line 2 is no CSV \(field larger than field limit"):
+        tasks(source)
+
+
+def test_malformed_rows_are_named_by_their_line(tmp_path: Path) -> None:
+    source = tmp_path / "t.csv"
+    source.write_text('\npath,text\n\na.png,"two\nlines"\n,nothing\n\n ,\nb.png\n,"or\n\nmore"\n')
+    found = {task.id: task.problem and task.problem[1] for task in tasks(source)}
+    assert found == {
+        "a.png": None,
+        "line 6": "line 6 has no path; mend the table",
+        " ": None,
+        "b.png": None,
+        "line 10": "line 10 has no path; mend the table",
+    }
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_the_separator_is_found_by_the_header(tmp_path: Path, separator: str, ending: str) -> None:
+    source = tmp_path / f"t.{ending}"
+    lines = [["name", "my, path", "n;o|t\te"], ["one", "a, b;c|d.png", ""]]
+    quoted = (separator.join(f'"{cell}"' for cell in line) for line in lines)
+    source.write_text("\n".join(quoted))
+    (task,) = tasks(source, column="my, path", id_column="name")
+    assert (task.id, task.source) == ("one", "a, b;c|d.png")
+
+
+def test_separators_of_headers_that_could_be_several(tmp_path: Path) -> None:
+    source = tmp_path / "t.csv"
+    source.write_text("path;of;it,path\nx,a;b.png\n")
+    assert [task.id for task in tasks(source)] == ["a;b.png"]
+    source.write_text("path\na;b,c.png\n")
+    assert [task.id for task in tasks(source)] == ["a;b"]
+    source.write_text("a;b, c;d\n1;2;3\n")
+    with pytest.raises(DataError, match=r"none of its columns \(a, b, c, d\) is called path, file"):
+        tasks(source)
+    source.write_text("")
+    with pytest.raises(DataError, match=r"none of its columns \(none\) is called path"):
         tasks(source)
 
 
@@ -179,7 +221,7 @@ def test_json_lines(tmp_path: Path) -> None:
     lines = ['{"url": "a.png", "n": 7}', "{", "[1]", '{"url": 3}', '{"n": 8}', "[" * 100_000]
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     found = tasks(tmp_path / "t.jsonl", id_column="n")
-    assert [task.id for task in found] == ["7", "entry 2", "entry 3", "entry 4", "8", "entry 6"]
+    assert [task.id for task in found] == ["7", "line 2", "line 3", "line 4", "8", "line 6"]
     assert found[1].problem == ("MalformedEntry", "line 2 is no JSON object; mend the list")
     assert found[3].problem == ("MalformedEntry", "line 4 has no path in 'url'; mend the list")
 
@@ -373,6 +415,58 @@ def test_passing_failures_are_tried_again(monkeypatch: pytest.MonkeyPatch) -> No
     outcomes[:] = [FileNotFoundError("no"), b"never"]
     with pytest.raises(FileNotFoundError):
         remote._patiently(action)
+    refused = FileNotFoundError("http://host/a.png")
+    refused.__cause__ = ConnectionRefusedError(111, "Connect call failed")
+    outcomes[:] = [refused, refused, b"data"]
+    assert remote._patiently(action) == b"data"
+
+
+class Answered(Exception):
+    """As web clients raise them."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}, message={message!r}, url='http://host/a.png'")
+        self.status, self.message = status, message
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "said", "passes"),
+    [
+        (FileNotFoundError("http://h/a"), Answered(404, "Not Found"), "404 Not Found", False),
+        (FileNotFoundError("http://h/a"), Answered(503, "Busy"), "503 Busy", True),
+        (FileNotFoundError("http://h/a"), Answered(429, ""), "429", True),
+        (
+            FileNotFoundError("http://h/a"),
+            ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 1)"),
+            "Connection refused",
+            True,
+        ),
+        (
+            FileNotFoundError("http://h/a"),
+            socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+            "Name or service not known",
+            True,
+        ),
+        (FileNotFoundError("http://h/a"), TimeoutError(), "timed out", True),
+        (OSError("x"), ssl.SSLError(1, "certificate verify failed"), "certificate verify", True),
+        (FileNotFoundError("/bucket/a"), None, "no such file", False),
+        (
+            FileNotFoundError("The specified key\ndoes not exist"),
+            None,
+            "The specified key do",
+            False,
+        ),
+        (PermissionError("Access denied"), None, "Access denied", False),
+        (KeyError(), None, "KeyError", False),
+    ],
+)
+def test_the_cause_of_a_failure_is_told(
+    error: Exception, cause: Exception | None, said: str, passes: bool
+) -> None:
+    error.__cause__ = cause
+    assert said in remote.reason(error)
+    assert "\n" not in remote.reason(error)
+    assert remote._may_pass(error) is passes
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -398,7 +492,10 @@ def web(tmp_path: Path) -> Iterator[str]:
 def test_a_run_over_http(tmp_path: Path, web: str) -> None:
     for i in range(3):
         archive.write(tmp_path / "web" / f"{i}.png", i)
-    lines = ["0.png", f"{web}/1.png", "missing.png", "2.png"]
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/a.png"
+    lines = ["0.png", f"{web}/1.png", "missing.png", "2.png", nobody]
     (tmp_path / "web" / "list.txt").write_text("\n".join(lines))
     # A driver of its own: fsspec leaves a thread and sockets behind.
     code = (
@@ -408,9 +505,12 @@ def test_a_run_over_http(tmp_path: Path, web: str) -> None:
     command = [sys.executable, "-c", code, f"{web}/list.txt", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {"UnreadableFile": 1}
+    assert json.loads(done.stdout.splitlines()[-1]) == {"UnreadableFile": 2}
     found = archive.check_whole(tmp_path / "out", lines)
-    assert [row["error"] for row in found] == [None, None, "UnreadableFile", None]
+    assert [row["error"] is None for row in found] == [True, True, False, True, False]
+    advice = "check the address, or try again later with --retry-errors"
+    assert found[2]["error_message"] == f"cannot be read (404 File not found); {advice}"
+    assert found[4]["error_message"] == f"cannot be read (Connection refused); {advice}"
 
 
 @pytest.mark.slow

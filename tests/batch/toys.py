@@ -4,8 +4,10 @@ The misbehaving ones are those of the service's tests: the color of the first pi
 """
 
 import dataclasses
+import hashlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tamperscope.errors import WeightsHashError
@@ -55,3 +57,72 @@ def load_damaged(name: str, **options: Any) -> Toy:
         if file.read() == "damaged":
             raise WeightsHashError("the weights 'toy' are damaged: fetch them again")
     return Toy("bright", options["max_pixels"])
+
+
+class Starving(Toy):
+    """Has no memory for any picture until the file in `weights` says that it has."""
+
+    def __init__(self, file: Path, max_pixels: int) -> None:
+        super().__init__("bright", max_pixels)
+        self._file = file
+
+    def localize(self, source: ImageSource, *, id: str | None = None) -> Localization:
+        found = super().localize(source, id=id)
+        if self._file.read_text() == "hungry":
+            raise MemoryError
+        return found
+
+
+def load_starving(name: str, **options: Any) -> Starving:
+    return Starving(Path(options["weights"]), options["max_pixels"])
+
+
+class Weighted(Toy):
+    """Says what its weights are, as methods do."""
+
+    def __init__(self, file: Path, max_pixels: int) -> None:
+        super().__init__("bright", max_pixels)
+        self._weights: dict[str, JSON] = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
+
+    def describe(self) -> dict[str, JSON]:
+        return {**super().describe(), "weights": self._weights}
+
+
+def load_weighted(name: str, **options: Any) -> Weighted:
+    return Weighted(Path(options["weights"]), options["max_pixels"])
+
+
+class Exported(Toy):
+    """Calls a network through ONNX Runtime, and says with how many threads."""
+
+    def __init__(self, files: list[str], max_pixels: int) -> None:
+        import torch
+
+        from engines import toys
+        from tamperscope.engines.onnx_runtime import OnnxEngine
+
+        super().__init__("bright", max_pixels)
+        self._torch = torch
+        engine = OnnxEngine(files)
+        folder = Path(files[0]).parent
+        self._runner = engine.runner(toys.graph(), toys.weights(folder))
+        self._engine = engine.record
+        (session,) = engine._given.values()
+        options = session._session.get_session_options()
+        self._threads = (options.intra_op_num_threads, options.inter_op_num_threads)
+
+    def describe(self) -> dict[str, JSON]:
+        return {**super().describe(), "config": {"engine": self._engine}}
+
+    def localize(self, source: ImageSource, *, id: str | None = None) -> Localization:
+        found = super().localize(source, id=id)
+        assert self._threads == (1, 1)
+        (mean,) = self._runner(self._torch.full((1, 3, 4, 4), 0.5))["mean"]
+        return dataclasses.replace(found, image_score=float(mean.abs().clamp(0, 1)[0]))
+
+
+def load_exported(name: str, **options: Any) -> Toy:
+    """Takes the arguments of `tamperscope.load`."""
+    if options.get("engine", "torch") == "torch":
+        return Toy("bright", options["max_pixels"])
+    return Exported(options["onnx"], options["max_pixels"])

@@ -131,5 +131,5 @@ def test_other_kinds_are_refused() -> None:
     speed = RESULTS / "speed-focal-default.json"
     with pytest.raises(DataError, match="a record of kind 'speed': give one of kind 'benchmark'"):
         compare_files(speed, speed)
-    with pytest.raises(DataError, match="is not a readable record: run the benchmark again"):
+    with pytest.raises(DataError, match="no such file: .*none.json: give a record"):
         compare_files(RESULTS / "none.json", speed)

@@ -129,7 +129,7 @@ def right_half(image: Image) -> Prediction:
 def test_a_set_is_examined(data: Dataset) -> None:
     record = diagnose(right_half, {"toy": data}, shifted=True).to_dict()
     numbers = record["numbers"]["toy"]
-    assert numbers["refused"] == 0
+    assert (numbers["refused"], numbers["excluded"]) == (0, [])
     row = numbers["forged"]["kind: splice"]
     assert (row["count"], row["partly"]) == (1, 1.0)
     # Four columns less move the half by two: 14 instead of 16 columns of the region are hit.
@@ -141,7 +141,20 @@ def test_a_set_is_examined(data: Dataset) -> None:
     assert "100.0 % | 50.0 %" in text
 
 
-def test_a_mask_of_another_size_is_refused(data: Dataset, tmp_path: Path) -> None:
+def test_a_smaller_mask_is_brought_to_its_picture(data: Dataset, tmp_path: Path) -> None:
+    before = diagnose(right_half, {"toy": data}).numbers
+    half = TRUTH[::2, ::2].astype(np.uint8) * 255
+    PILImage.fromarray(half).save(tmp_path / "mask.png")
+    assert diagnose(right_half, {"toy": data}).numbers == before
+
+
+def test_what_cannot_be_examined_is_named(data: Dataset, tmp_path: Path) -> None:
     PILImage.fromarray(np.full((20, 20), 255, np.uint8)).save(tmp_path / "mask.png")
-    with pytest.raises(DataError, match="mask has another size; run 'data check'"):
+    numbers = diagnose(right_half, {"toy": data}).to_dict()["numbers"]["toy"]
+    assert set(numbers) == {"refused", "excluded", "authentic"}
+    (left,) = numbers["excluded"]
+    assert left["id"] == "forged"
+    assert left["why"].startswith("the picture is 64 x 96 and its mask 20 x 20 (rows x columns): ")
+    (tmp_path / "clean.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"toy: no picture could be examined \(forged: the picture"):
         diagnose(right_half, {"toy": data})

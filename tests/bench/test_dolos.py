@@ -391,13 +391,24 @@ def test_the_prior_is_the_best_constant_mask() -> None:
 
 def test_the_first_table_has_what_was_trained_at_home(record: dict[str, Any]) -> None:
     table = markdown_setups(record)
-    titles = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
-    assert titles == [
-        "Empty mask", "Full mask", "Central box", "Region prior", "Colour", "Colour, weak", "Other",
-    ]  # fmt: skip
-    (other,) = (line for line in table.splitlines() if line.startswith("| Other |"))
-    assert other.split("|")[2:4] == [" full-c ", " .000 [.000, .000] "]
-    (colour,) = (line for line in table.splitlines() if line.startswith("| Colour |"))
+    rows = [line.split(" | ") for line in table.splitlines()[2:] if line.startswith("|")]
+    assert [(title.removeprefix("| "), trained) for title, _, trained, *_ in rows] == [
+        ("Empty mask", "-"),
+        ("Full mask", "-"),
+        ("Central box", "-"),
+        ("Region prior", "red"),
+        ("Colour", "red"),
+        ("Colour, weak", "red"),
+        ("Other", "red"),
+        ("Colour", "all but blue"),
+    ]
+    assert rows[6][1:4] == ["full-c", "red", ".000 [.000, .000]"]
+    colour = next(line for line in table.splitlines() if line.startswith("| Colour |"))
+    # Those that never saw red are named, so that nobody looks for them in vain.
+    left_out = table.splitlines()[-1]
+    assert left_out.startswith("Trained without red of celebahq, so not in this table: Colour (")
+    for generators in ("green", "all but red"):
+        assert f"Colour (celebahq, {generators})" in left_out
     assert "| 1.000 ± .000 | 1.000 ± .000 | 0.0 % | 0.0 % |" in colour
 
 
@@ -418,7 +429,9 @@ def test_two_face_sets_are_crossed(run: Run, tmp_path: Path) -> None:
     assert "| Colour | full-c | ffhq | .000 [.000, .000] / .500 ± .000 |" in table
     assert "| full-c | celebahq |" in table
     # Trained elsewhere: neither in the table of the home set nor in its matrix.
-    assert "ffhq" not in markdown_setups(record)
+    home = markdown_setups(record)
+    assert not any("ffhq" in line for line in home.splitlines() if line.startswith("|"))
+    assert "Colour (ffhq, red)" in home
     assert all("ffhq" not in matrix.rows for matrix in matrices(record))
 
 

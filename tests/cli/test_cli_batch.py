@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
 
 from batch.archive import archive, check_whole, rows, write
+from tamperscope.batch import BatchConfig
 from tamperscope.batch import run as driver
 from tamperscope.batch.summary import Progress, clock, report, text
+from tamperscope.batch.work import PASSING, parse_kinds
 from tamperscope.errors import ResultError
 
 Cli = Callable[..., Result]
@@ -34,8 +37,8 @@ def test_an_archive_with_the_shipped_weights(cli: Cli, here: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[:4] == [
         "complete: 3 rows in 1 part file",
-        "  examined    2, of which flagged 0",
-        "  copies      1 have the bytes of another input",
+        "  examined    1, of which flagged 0",
+        "  copies      1 with the bytes of one of these, of which flagged 0",
         "  errors      1: NotAnImageError 1",
     ]
     found = check_whole(here / "out", ["a.png", "b.png", "c.png"])
@@ -54,6 +57,9 @@ def test_an_archive_with_the_shipped_weights(cli: Cli, here: Path) -> None:
         (["in", "--masks", "bmp"], "masks 'bmp' is unknown; use png or rle or none"),
         (["in", "--engine", "dask"], "engine 'dask' is unknown; use local or ray"),
         (["in", "--set", "tile"], "--set takes key=value, got 'tile'"),
+        (["in", "--onnx", "x.onnx"], "an ONNX file was given: give --runtime onnx as well"),
+        (["in", "--runtime", "onnx", "--onnx", "x.onnx"], "x.onnx: check the path, or make one"),
+        (["in", "--retry-errors", "OutOfMemry"], "did you mean 'OutOfMemory'? known: ChangedWhile"),
         (["in", "-m", "fcal"], "unknown method 'fcal'; did you mean 'focal'?"),
         (["in", "--weights", "none.pt"], "none.pt"),
     ],
@@ -64,6 +70,26 @@ def test_wrong_usage_is_one_line(cli: Cli, here: Path, arguments: list[str], mes
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_what_is_tried_again(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[frozenset[str]] = []
+
+    def run(config: BatchConfig, **options: object) -> dict[str, Any]:
+        asked.append(config.retry_errors)
+        return report({}, status="complete", settings={}, parts=0)
+
+    monkeypatch.setattr(driver, "run_batch", run)
+    for arguments in (
+        [],
+        ["--retry-errors"],
+        ["--retry-errors", "--json"],
+        ["--retry-errors", "WorkerDied,OutOfMemory"],
+        ["--retry-errors=all"],
+    ):
+        assert cli("batch", "in", "-o", "out", *arguments).exit_code == 0
+    two = frozenset({"WorkerDied", "OutOfMemory"})
+    assert asked == [frozenset(), PASSING, PASSING, two, parse_kinds("all")]
 
 
 def test_a_missing_extra_is_named(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +103,11 @@ def test_a_missing_extra_is_named(cli: Cli, here: Path, monkeypatch: pytest.Monk
     result = cli("batch", "in", "-o", "out", "--engine", "ray")
     assert result.exit_code == 1
     assert "--engine ray needs an optional dependency" in result.stderr
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    result = cli("batch", "in", "-o", "out", "--runtime", "onnx")
+    assert result.exit_code == 1
+    line = "--runtime onnx needs an optional dependency: pip install 'tamperscope[onnx]'"
+    assert result.stderr.strip().endswith(line)
 
 
 def test_a_full_disk_is_one_line_and_exit_code_1(
@@ -119,8 +150,13 @@ def test_progress_says_rate_and_time_left() -> None:
 def test_a_report_says_what_happened() -> None:
     counts = {
         "rows": 10.0,
-        "ok": 8.0,
+        "examined": 7.0,
+        "copies": 1.0,
         "flagged": 3.0,
+        "flagged copies": 1.0,
+        "tried again": 4.0,
+        "succeeded again": 3.0,
+        "not listed again": 1.0,
         "error: TimeLimitExceeded": 2.0,
         "worker replaced: took too long": 2.0,
         "retries": 1.0,
@@ -130,8 +166,11 @@ def test_a_report_says_what_happened() -> None:
     lines = text(report(counts, status="complete", settings={}, parts=2))
     assert lines == [
         "complete: 10 rows in 2 part files",
-        "  examined    8, of which flagged 3",
+        "  examined    7, of which flagged 3",
+        "  copies      1 with the bytes of one of these, of which flagged 1",
         "  errors      2: TimeLimitExceeded 2",
+        "  tried again 4, of which 3 succeeded",
+        "  not listed  1 to be tried again",
         "  workers     2 replaced: took too long 2",
         "  retries     1",
         "  memory      1 examined in smaller tiles",

@@ -11,6 +11,7 @@ from tamperscope import catalog
 from tamperscope.bench.protocols import PROTOCOLS
 
 Cli = Callable[..., Result]
+RESULTS = Path(__file__).parents[2] / "results"
 QUICK = ("--no-plots", "--pictures", "1", "--no-references")
 
 
@@ -38,9 +39,18 @@ def loaded(monkeypatch: pytest.MonkeyPatch, here: Path) -> list[dict[str, Any]]:
 def test_methods_on_a_set(cli: Cli, here: Path) -> None:
     result = cli("bench", "focal", "--data", "folder=set", "-o", "out", "--pictures", "1")
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("# Benchmark\n")
-    # Eight rows, and the best of them beside the method's F1 and image AUC.
-    assert result.stdout.count("| Reference: ") == 8 + 2
+    # A line for the method and each of eight references.
+    text = result.stdout
+    assert text.startswith("# Benchmark\n\n## folder\n")
+    assert text.count("\n| Reference: ") == 8
+    assert len(text.splitlines()) < 20
+    more = "in benchmark.md, or here with --full: paired differences, the rules"
+    assert more in result.stderr.splitlines()
+    full = cli("bench", "focal", "--data", "folder=set", "-o", "out", "--pictures", "1", "--full")
+    # The best of the references is also beside the method's F1 and image AUC.
+    assert full.stdout.count("| Reference: ") == 8 + 2
+    assert full.stdout.rstrip("\n") == (here / "out" / "benchmark.md").read_text().rstrip("\n")
+    assert more not in full.stderr
     assert "folder: images/f2: left out: " in result.stderr
     lines = result.stderr.splitlines()
     assert "written to out: benchmark.json, benchmark.csv, benchmark.md, benchmark.html" in lines
@@ -60,8 +70,10 @@ def test_a_diagnosis(cli: Cli, here: Path, loaded: list[dict[str, Any]]) -> None
     assert loaded == [asked]
     record = json.loads((here / "out.json").read_text(encoding="utf-8"))
     assert record["kind"] == "diagnosis"
-    assert record["numbers"]["folder"]["refused"] == 1
-    assert json.loads(cli(*words, "--json").stdout)["numbers"]["folder"]["refused"] == 1
+    left = record["numbers"]["folder"]["excluded"]
+    assert [one["id"] for one in left] == ["images/f2"]
+    assert "folder: images/f2: left out: " in result.stderr
+    assert json.loads(cli(*words, "--json").stdout)["numbers"]["folder"]["excluded"] == left
 
 
 @pytest.mark.usefixtures("loaded")
@@ -188,9 +200,57 @@ def test_comparing_gives_the_exit_code(cli: Cli, here: Path) -> None:
         assert "1 worse, 0 better" in result.stdout
     found = json.loads(cli("bench", "compare", good, bad, "--json").stdout)
     assert found["regressions"] == 1
-    missing = cli("bench", "--compare", good, "none.json")
-    assert missing.exit_code == 1
-    assert "none.json is not a readable record" in missing.stderr
+
+
+@pytest.mark.usefixtures("loaded")
+def test_what_cannot_be_compared_is_no_regression(cli: Cli, here: Path) -> None:
+    assert cli("bench", "focal", "--data", "folder=set", *QUICK, "-o", "a").exit_code == 0
+    good = here / "a" / "benchmark.json"
+    (here / "text.json").write_text("no JSON", encoding="utf-8")
+    (here / "foreign.json").write_text('{"a": 1}', encoding="utf-8")
+    (here / "deep.json").write_text("[" * 100_000, encoding="utf-8")
+    cut = {k: v for k, v in json.loads(good.read_bytes()).items() if k != "numbers"}
+    (here / "cut.json").write_text(json.dumps(cut), encoding="utf-8")
+    speed = RESULTS / "speed-focal-default.json"
+    for file, message in (
+        ("none.json", "no such file: none.json: give a record (JSON) that `tamperscope bench`"),
+        (".", ". cannot be read (Is a directory): give a record"),
+        ("text.json", "text.json is not JSON: give a record"),
+        ("deep.json", "deep.json is not JSON: give a record"),
+        ("foreign.json", "foreign.json is not a tamperscope-record: give a record"),
+        ("cut.json", "cut.json has no numbers: run the benchmark again"),
+        (speed, "speed-focal-default.json is a record of kind 'speed': give one of kind 'bench"),
+        (RESULTS / "benchmark-main.json", "the two records hold no number of the same method"),
+    ):
+        for words in ((good, file), (file, good)):
+            result = cli("bench", "compare", *words)
+            assert result.exit_code == 2, file
+            (line,) = result.stderr.splitlines()
+            assert message in line
+
+
+def test_what_cannot_be_explained_is_named(cli: Cli, here: Path) -> None:
+    result = cli("bench", "explain", RESULTS / "focal-diagnosis.json")
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.endswith(
+        "focal-diagnosis.json is a record of kind 'diagnosis': give one of kind 'benchmark', which "
+        "`tamperscope bench run` writes"
+    )
+    gone = cli("bench", "explain", "gone.json")
+    assert gone.exit_code == 2
+    assert "no such file: gone.json" in gone.stderr
+
+
+@pytest.mark.usefixtures("loaded")
+def test_of_several_protocols_the_main_numbers_are_printed(cli: Cli) -> None:
+    words = ("bench", "focal", "--data", "folder=set", *QUICK, "--protocol", "all")
+    result = cli(*words, "--perturb", "jpeg:70")
+    assert result.exit_code == 0, result.output
+    (row,) = (line for line in result.stdout.splitlines() if line.startswith("| Red is forged |"))
+    assert row.count(" | ") == 1 + len(PROTOCOLS)
+    assert "| Method | Set | ours: F1 | focal: macro-F1 (grid) |" in result.stdout
+    assert "1 perturbations, every number of each protocol, the rules" in result.stderr
 
 
 @pytest.mark.usefixtures("loaded")

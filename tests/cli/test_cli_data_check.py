@@ -109,6 +109,57 @@ def test_info_of_all_sets_and_of_one(cli: Cli) -> None:
     card = json.loads(cli("data", "info", "dso1", "--json").stdout)
     assert card in cards
     assert card["polarity"] == "forged-black"
+    assert card["mask_values"] == "values of 0 to 127 (black) mark what is forged"
+    black = "masks forged-black: values of 0 to 127 (black) mark what is forged"
+    assert black in " ".join(cli("data", "info", "dso1").stdout.split())
     result = cli("data", "info", "dso")
     assert result.exit_code == 2
     assert "did you mean 'dso1'" in result.stderr
+
+
+def test_info_of_a_folder_reads_its_masks(cli: Cli, good: Path) -> None:
+    save(good / "masks/1.png", square(value=250))
+    save(good / "authentic/9.png", scene(9))
+    printed = cli("data", "info", "folder", "set").stdout
+    lines = [" ".join(line.split()) for line in printed.splitlines()]
+    assert lines[-4:] == [
+        "here 3 forged, 1 authentic in set",
+        "masks here forged-white: values of 128 to 255 (white) mark what is forged",
+        "values 0 (83.7%), 250 (5.4%), 255 (10.9%) of the pixels of 3 masks",
+        "forged 16.3% of a picture (median), 16.3% (mean), 16.3% to 16.3%",
+    ]
+    # A folder that is no set's name is one of one's own.
+    assert cli("data", "info", "set").stdout == printed
+    found = json.loads(cli("data", "info", "set", "--json").stdout)
+    assert (found["name"], found["root"], found["forged"], found["authentic"]) == (
+        "folder",
+        "set",
+        3,
+        1,
+    )
+    masks = found["masks"]
+    assert (masks["polarity"], masks["masks"], masks["unreadable"]) == ("forged-white", 3, [])
+    assert masks["forged"]["median"] == pytest.approx(2000 / (96 * 128))
+    assert set(masks["values"]) == {"0", "250", "255"}
+    other = cli("data", "info", "folder", "set", "--set", "polarity=forged-black", "--json")
+    turned = json.loads(other.stdout)["masks"]
+    assert turned["meaning"] == "values of 0 to 127 (black) mark what is forged"
+    assert turned["forged"]["mean"] == pytest.approx(1 - masks["forged"]["mean"])
+
+
+def test_info_of_a_folder_names_masks_that_cannot_be_read(cli: Cli, good: Path) -> None:
+    for i in range(3):
+        (good / f"masks/{i}.png").write_bytes(b"nothing")
+    result = cli("data", "info", "set")
+    assert result.exit_code == 0, result.output
+    assert "images/0: " in result.stdout
+    assert "median" not in result.stdout
+    assert json.loads(cli("data", "info", "set", "--json").stdout)["masks"]["forged"] is None
+    for words, code, message in (
+        (("authentic", "nowhere"), 1, "no such folder: nowhere"),
+        (("casia1", "--set", "polarity=forged-black"), 2, "--set says how a folder is read"),
+        (("nowhere",), 2, "unknown dataset 'nowhere'"),
+    ):
+        wrong = cli("data", "info", *words)
+        assert wrong.exit_code == code
+        assert message in wrong.stderr

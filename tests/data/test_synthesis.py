@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as PILImage
 
 from tamperscope import perturb
+from tamperscope.data.generators.registry import load_generator
 from tamperscope.data.synthesis import (
     SynthesisConfig,
     SynthesisDataset,
@@ -16,7 +18,7 @@ from tamperscope.data.synthesis import (
 from tamperscope.data.synthesis.dataset import config_from_dict
 from tamperscope.data.synthesis.sources import find_photos, held_back
 from tamperscope.data.synthesis.writer import write_dataset
-from tamperscope.errors import ConfigError, DataError
+from tamperscope.errors import ConfigError, DataError, UnknownNameError
 from tamperscope.perturb import resize
 
 SIZE = (64, 96)
@@ -49,7 +51,16 @@ def dataset(photos: Path, **options: object) -> SynthesisDataset:
 
 
 @pytest.mark.parametrize(
-    "kind", ["splice-object", "splice-shape", "copymove", "reprocess", "removal", "pristine"]
+    "kind",
+    [
+        "splice-object",
+        "splice-shape",
+        "copymove",
+        "reprocess",
+        "removal",
+        "regenerate",
+        "pristine",
+    ],
 )
 def test_every_kind_marks_what_it_changed(photos: Path, kind: str) -> None:
     data = dataset(photos, mixture={kind: 1.0}, max_fraction=0.3)
@@ -111,6 +122,21 @@ def test_splits_never_share_a_photo(photos: Path) -> None:
     assert {held_back("a", 0.0), held_back("a", 1.0)} == {False, True}
 
 
+def test_validation_has_no_photo_of_training_under_another_name(tmp_path: Path) -> None:
+    for i in range(40):
+        PILImage.fromarray(photo(200 + i)).save(tmp_path / f"{i}.png")
+    held = find_photos(tmp_path, split="val", val_share=0.5)
+    twin, name = held[0].path, "copy"
+    while held_back(name, 0.5):
+        name += "-again"
+    PILImage.open(twin).resize((260, 180)).save(tmp_path / f"{name}.jpg", quality=70)
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8not a picture")
+    assert find_photos(tmp_path, split="val", val_share=0.5, distinct=True) == [
+        p for p in find_photos(tmp_path, split="val", val_share=0.5) if p.path != twin
+    ]
+    assert twin.stem in {p.path.stem for p in find_photos(tmp_path, split="val", val_share=0.5)}
+
+
 def test_object_masks_are_found_by_stem_and_only_where_they_are_ones(photos: Path) -> None:
     def with_object(sets: tuple[str, ...] | None) -> int:
         found = find_photos(photos, split="train", val_share=0.0, object_sets=sets)
@@ -137,6 +163,12 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
         SynthesisConfig(strong_saves=0.9)
     with pytest.raises(ConfigError, match="and camera in"):
         SynthesisConfig(camera=2.0)
+    with pytest.raises(ConfigError, match="several and centred are shares"):
+        SynthesisConfig(several=1.5)
+    with pytest.raises(ConfigError, match="several and centred are shares"):
+        SynthesisConfig(centred=-0.1)
+    with pytest.raises(ConfigError, match="'regenerate' needs generators"):
+        SynthesisConfig(mixture={"regenerate": 1.0}, generators=())
     with pytest.raises(ConfigError, match="lowest_quality 95"):
         SynthesisConfig(lowest_quality=95)
     with pytest.raises(ConfigError, match="unknown synthesis option"):
@@ -177,6 +209,68 @@ def test_sensors_change_samples_and_are_off_by_default(photos: Path) -> None:
     plain, seen = (dataset(photos, camera=c).forgery(2).image for c in (0.0, 1.0))
     assert (plain != seen).any()
     np.testing.assert_array_equal(plain, dataset(photos).forgery(2).image)
+
+
+@pytest.mark.parametrize("name", ["transposed", "nearest", "shuffle", "latent", "telea"])
+def test_generators_fill_regions(photos: Path, name: str) -> None:
+    host, painter = photo(60, SIZE), load_generator(name)
+    inside, outside = [], []
+    for seed in range(6):
+        made = compose.regenerate(np.random.default_rng(seed), host, None, 0.1, painter)
+        assert made.kind == "regenerate"
+        assert made.mask.any()
+        changed = (made.image != host).any(2)
+        far = cv2.dilate(made.mask.astype(np.uint8), np.ones((25, 25), np.uint8)) == 0
+        inside.append(changed[made.mask].mean())
+        outside.append(changed[far].mean())
+    assert min(inside) > 0.5
+    # What passes through a decoder as a whole keeps its traces outside the region half of the time.
+    assert (max(outside) > 0.5) == painter.whole_image
+    assert min(outside) == 0
+
+
+def test_regenerated_samples_come_from_the_generators_named(photos: Path) -> None:
+    mixture = {"regenerate": 1.0}
+    data = dataset(photos, mixture=mixture, generators=("nearest",))
+    made = data.forgery(1)
+    assert made.kind == "regenerate"
+    assert made.mask.any()
+    assert list(data.synthesizer._painters) == ["nearest"]
+    with pytest.raises(UnknownNameError, match="generator"):
+        dataset(photos, mixture=mixture, generators=("dall-e",)).forgery(0)
+
+
+def test_several_forgeries_in_one_picture(photos: Path) -> None:
+    def regions_of(several: float) -> list[int]:
+        data = dataset(
+            photos,
+            mixture={"splice-shape": 1.0, "pristine": 1.0},
+            several=several,
+            min_fraction=0.02,
+            max_fraction=0.03,
+        )
+        masks = [data.forgery(i).mask for i in range(60)]
+        assert all(mask.mean() <= 0.5 for mask in masks)
+        return [int(cv2.connectedComponents(m.astype(np.uint8))[0]) - 1 for m in masks]
+
+    one, more = regions_of(0.0), regions_of(1.0)
+    assert max(more) > max(one) or sum(more) > 1.3 * sum(one)
+    # An untouched picture stays one.
+    assert one.count(0) == more.count(0) > 10
+
+
+def test_forgeries_leave_the_middle(photos: Path) -> None:
+    def spread(centred: float) -> float:
+        rng = np.random.default_rng(4)
+        places = [regions.placement(rng, (100, 200), centred=centred) for _ in range(400)]
+        return float(np.std([y / 100 for y, _ in places]))
+
+    assert spread(0.0) > 1.15 * spread(1.0)
+    middle, anywhere = (
+        dataset(photos, mixture={"splice-shape": 1.0}, centred=c).forgery(5).mask
+        for c in (1.0, 0.0)
+    )
+    assert (middle != anywhere).any()
 
 
 @pytest.mark.parametrize("fraction", [0.02, 0.1, 0.3])

@@ -10,6 +10,7 @@ import pytest
 
 from hostile import BROKEN, Broken, encode, photo
 from tamperscope.web import schemas
+from tamperscope.web.app import LOCALIZE_QUERY
 from tamperscope.web.config import MethodChoice
 from tamperscope.web.guard import SECURITY_HEADERS
 from web.service import Running, config, picture, pixels_of, problem, running, truth
@@ -126,6 +127,16 @@ def test_refusals_say_the_remedy(service: Running) -> None:
             "unknown method 'brigth'; did you mean 'bright'? known: bright, dark",
         ),
         (service.send(picture(), mask="jpeg"), "invalid_request", "mask: Input should be 'png'"),
+        (
+            service.send(picture(), methd="bright"),
+            "invalid_request",
+            "unknown query key 'methd'; did you mean 'method'? known: include, mask, max_side, ",
+        ),
+        (
+            service.client.get("/v1/methods?page=2"),
+            "invalid_request",
+            "unknown query key 'page'; known: none",
+        ),
         (service.client.get("/v1/nothing"), "not_found", "Not Found; see /openapi.json"),
         (service.client.get("/v1/localize"), "method_not_allowed", "Method Not Allowed; see"),
     ]
@@ -311,6 +322,9 @@ def test_the_openapi_document_describes_both_bodies(service: Running) -> None:
     content = document["paths"]["/v1/localize"]["post"]["requestBody"]["content"]
     assert set(content) == {"multipart/form-data", "application/json"}
     assert "http://" not in json.dumps(document)
+    described = document["paths"]["/v1/localize"]["post"]["parameters"]
+    assert [one["name"] for one in described] == list(LOCALIZE_QUERY)
+    assert "422" in document["paths"]["/v1/methods"]["get"]["responses"]
     assert set(document["paths"]) == {
         "/v1/localize",
         "/v1/methods",

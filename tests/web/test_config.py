@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,12 +85,15 @@ def cli(*arguments: str) -> Any:
     return CliRunner().invoke(app, ["serve", *arguments])
 
 
-def test_the_command_line_sets_everything(served: list[ServeConfig]) -> None:
+def test_the_command_line_sets_everything(served: list[ServeConfig], tmp_path: Path) -> None:
+    weights = tmp_path / "w.pth"
+    weights.touch()
     options = "--port 9 --workers 2 --threads 3 --queue 4 --max-megabytes 5 --max-pixels 6"
     options += " --max-batch 5 --spare 2"
     more = "--time-limit 7 --memory 80 --allow-host a --allow-host b --device cpu"
-    chosen = "-m focal -m dolos-patches --preset focal=as-released --weights dolos-patches=w.pth"
-    result = cli(*f"{options} {more} {chosen} --token {TOKEN}".split())
+    chosen = f"-m focal -m dolos-patches --preset focal=as-released --token {TOKEN}"
+    words = f"{options} {more} {chosen}".split()
+    result = cli(*words, "--weights", f"dolos-patches={weights}")
     assert result.exit_code == 0, result.output
     assert served == [
         ServeConfig(
@@ -108,7 +112,7 @@ def test_the_command_line_sets_everything(served: list[ServeConfig]) -> None:
             token=TOKEN,
             methods=(
                 MethodChoice(name="focal", preset="as-released"),
-                MethodChoice(name="dolos-patches", weights="w.pth"),
+                MethodChoice(name="dolos-patches", weights=str(weights)),
             ),
         )
     ]
@@ -129,6 +133,10 @@ def test_the_token_may_come_from_the_environment(
         (("-m", "fcal"), "unknown method 'fcal'; did you mean 'focal'?"),
         (("--weights", "focal=x"), "--weights focal=x: say --method focal as well"),
         (("-m", "focal", "--preset", "x"), "--preset takes METHOD=VALUE, got 'x'"),
+        (
+            ("-m", "focal", "--preset", "focal=fats"),
+            "unknown preset of focal 'fats'; did you mean 'fast'?",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(
@@ -137,6 +145,13 @@ def test_wrong_usage_is_one_line(
     result = cli(*arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.output.split())
+    assert served == []
+
+
+def test_weights_that_are_not_there_are_named_before_it_starts(served: list[ServeConfig]) -> None:
+    result = cli("-m", "focal", "--weights", "focal=nowhere/w.pt")
+    assert result.exit_code == 1
+    assert "no weights file nowhere/w.pt: give an existing one" in " ".join(result.output.split())
     assert served == []
 
 

@@ -1,17 +1,20 @@
 """What `run_batch` needs to know, checked once."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tamperscope.catalog import ENGINES as RUNTIMES
 from tamperscope.errors import ConfigError
 from tamperscope.workers.settings import at_least
 
 MIB = 1 << 20
 ENGINES = ("local", "ray")
 MASKS = ("png", "rle", "none")
+_OPTIONS = ("name", "preset", "weights", "device", "precision", "max_pixels", "engine", "onnx")
+"""What a method is loaded with beside its own settings."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class BatchConfig:
     max_pixels: int = 100_000_000
     options: Mapping[str, Any] = field(default_factory=dict)
     """Single settings of the method."""
+    runtime: str = "torch"
+    """What runs the networks: ``torch``, or ``onnx`` for ONNX Runtime."""
+    onnx: Sequence[Path] = ()
+    """Files that ``tamperscope export`` made; without one they are exported on first use."""
     column: str | None = None
     """Of a table: where the paths, URLs or encoded pictures are."""
     id_column: str | None = None
@@ -69,6 +76,8 @@ class BatchConfig:
     shard: Shard = Shard()
     limit: int | None = None
     """Only so many inputs, the first ones."""
+    retry_errors: frozenset[str] = frozenset()
+    """Inputs whose row says one of these errors are examined again; see `work.parse_kinds`."""
     engine: str = "local"
     workers: int = 0
     """0: one for each core this process may use, or for each graphics device."""
@@ -88,7 +97,7 @@ class BatchConfig:
     same arguments."""
 
     def __post_init__(self) -> None:
-        for name, known in (("engine", ENGINES), ("masks", MASKS)):
+        for name, known in (("engine", ENGINES), ("masks", MASKS), ("runtime", RUNTIMES)):
             if getattr(self, name) not in known:
                 raise ConfigError(
                     f"{name} {getattr(self, name)!r} is unknown; use {' or '.join(known)}"
@@ -101,11 +110,18 @@ class BatchConfig:
         at_least("gpus_per_worker", self.gpus_per_worker, 0)
         if self.limit is not None:
             at_least("limit", self.limit, 1)
+        for name in set(_OPTIONS) & self.options.keys():
+            option = {"name": "method", "engine": "runtime"}.get(name, name).replace("_", "-")
+            raise ConfigError(f"--set {name}: is no setting of the method; use --{option}")
         if self.engine != "ray" and (self.ray_address or self.gpus_per_worker):
             raise ConfigError("ray_address and gpus_per_worker belong to Ray: give --engine ray")
+        if self.onnx and self.runtime != "onnx":
+            raise ConfigError("an ONNX file was given: give --runtime onnx as well to run it")
 
     def worker_settings(self) -> dict[str, Any]:
         """What a worker is told at its start; plain JSON values."""
         names = ("method", "preset", "weights", "device", "precision", "max_pixels", "options")
-        more = ("masks", "memory_limit", "loader")
-        return {name: getattr(self, name) for name in (*names, *more)}
+        more = ("masks", "memory_limit", "loader", "runtime")
+        # Whole paths: a worker on another machine may be started in another folder.
+        files = [str(Path(file).expanduser().absolute()) for file in self.onnx]
+        return {**{name: getattr(self, name) for name in (*names, *more)}, "onnx": files}

@@ -15,6 +15,8 @@ from tamperscope.errors import DataError, unknown
 COLUMNS = ("path", "file", "filename", "file_name", "url", "image", "source")
 """Where the paths are, if no column is named: the first of these that there is."""
 
+SEPARATORS = (",", ";", "\t", "|")
+
 _LONGEST_LINE = 1 << 20
 _BOM = b"\xef\xbb\xbf"
 
@@ -66,13 +68,20 @@ class ListSource:
 
 
 class CsvSource(ListSource):
-    """A table with a header; one input for each row."""
+    """A table with a header; one input for each row. Its separator is the one of `SEPARATORS` that
+    makes a column of the header the one with the paths; that of its ending comes first."""
 
     def __init__(
         self, name: str, column: str | None, id_column: str | None, allow_outside: bool
     ) -> None:
         super().__init__(name, allow_outside)
-        header = next(self._rows(), [])
+        usual = "\t" if name.lower().endswith(".tsv") else ","
+        headers = {other: self._header(other) for other in dict.fromkeys((usual, *SEPARATORS))}
+        wanted = COLUMNS if column is None else (column,)
+        fits = [key for key, header in headers.items() if not set(wanted).isdisjoint(header)]
+        # Without any, the one that makes most columns, for the error that names them.
+        self._separator = fits[0] if fits else max(headers, key=lambda key: len(headers[key]))
+        header = headers[self._separator]
         self._column = header.index(_choose(name, column, header))
         if id_column is not None and id_column not in header:
             raise unknown(f"column of {name}", id_column, header)
@@ -84,15 +93,15 @@ class CsvSource(ListSource):
 
     def tasks(self) -> Iterator[Task]:
         """See `Source.tasks`."""
-        rows = self._rows()
+        rows = self._rows(self._separator)
         next(rows, None)
-        for number, row in enumerate(rows):
-            yield self._task(str(number), row)
+        for number, (line, row) in enumerate(rows):
+            yield self._task(str(number), line, row)
 
-    def _task(self, key: str, row: list[str]) -> Task:
+    def _task(self, key: str, line: int, row: list[str]) -> Task:
         columns = (self._column, self._id_column or 0)
         if len(row) <= max(columns) or not row[self._column]:
-            problem = _malformed(key, f"row {int(key) + 1} has no path; mend the table")
+            problem = _malformed(key, line, "has no path; mend the table")
             return replace(problem, id=self._id(row) or problem.id)
         return self._place.task(key, row[self._column], self._id(row))
 
@@ -101,14 +110,25 @@ class CsvSource(ListSource):
             return None
         return readable(row[self._id_column])
 
-    def _rows(self) -> Iterator[list[str]]:
-        separator = "\t" if self._name.lower().endswith(".tsv") else ","
-        reader = csv.reader((line for _, line in _lines(self._name)), delimiter=separator)
+    def _header(self, separator: str) -> list[str]:
+        return next((row for _, row in self._rows(separator)), [])
+
+    def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
+        """The line of the file on which a row begins, and its fields."""
+        begun: list[int] = []
+
+        def read() -> Iterator[str]:
+            for number, line in _lines(self._name):
+                begun.append(number)
+                yield line
+
         try:
-            yield from reader
+            for row in csv.reader(read(), delimiter=separator):
+                yield begun[0], row
+                begun.clear()
         except csv.Error as error:
             raise DataError(
-                f"{self._name}: row {reader.line_num} is no CSV ({error}); mend the table"
+                f"{self._name}: line {begun[0]} is no CSV ({error}); mend the table"
             ) from error
 
 
@@ -131,18 +151,18 @@ class JsonLinesSource(ListSource):
 
     def _task(self, key: str, values: dict[str, Any] | None) -> Task:
         if values is None:
-            return _malformed(key, f"line {key} is no JSON object; mend the list")
+            return _malformed(key, int(key), "is no JSON object; mend the list")
         entry = values.get(self._column)
         id = None if self._id_column is None else values.get(self._id_column, key)
         if not isinstance(entry, str) or not entry:
-            problem = _malformed(key, f"line {key} has no path in {self._column!r}; mend the list")
+            problem = _malformed(key, int(key), f"has no path in {self._column!r}; mend the list")
             return problem if id in (None, key) else replace(problem, id=readable(str(id)))
         return self._place.task(key, entry, None if id is None else str(id))
 
 
-def _malformed(key: str, message: str) -> Task:
-    where = f"entry {key}"
-    return Task(key=key, id=where, source=where, problem=(MALFORMED, message))
+def _malformed(key: str, line: int, message: str) -> Task:
+    where = f"line {line}"
+    return Task(key=key, id=where, source=where, problem=(MALFORMED, f"{where} {message}"))
 
 
 def _choose(name: str, column: str | None, there: list[str]) -> str:
@@ -171,7 +191,9 @@ def _open(name: str) -> BinaryIO:
     try:
         return remote.open_url(name) if remote.is_url(name) else open(name, "rb")
     except OSError as error:
-        raise DataError(f"{name}: cannot be read ({error}); check the path") from error
+        raise DataError(
+            f"{name}: cannot be read ({remote.reason(error)}); check the path"
+        ) from error
 
 
 def _raw_lines(name: str) -> Iterator[bytes]:

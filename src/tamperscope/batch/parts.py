@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import tarfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tamperscope.result import write_atomic
 
 COMPRESSION = "zstd"
 _HEADER = 512
+_VERSION = b"tamperscope:version"
+"""In a part file that has replaced another one: how many it has replaced."""
 
 
 def pyarrow() -> Any:
@@ -80,6 +83,38 @@ def part_name(shard: Shard, number: int) -> str:
     return f"part-{shard.index:05}-{number:05}"
 
 
+def read_part(folder: Path, name: str, columns: Sequence[str] | None = None) -> Any:
+    """The rows of a part file, as an Arrow table.
+
+    Raises:
+        ResultError: it is not there, or damaged.
+    """
+    path = folder / "rows" / f"{name}.parquet"
+    pq = pyarrow().parquet
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(columns=columns)
+    except (OSError, ValueError, KeyError) as error:
+        why = " ".join(str(error).split())
+        raise ResultError(
+            f"{path} cannot be read ({why}): put it back, or choose another --output"
+        ) from error
+
+
+def version(table: Any) -> int:
+    """How many part files the one with these rows has replaced."""
+    return int((table.schema.metadata or {}).get(_VERSION, 0))
+
+
+def check_known(folder: Path, shard: Shard, known: int) -> None:
+    """Raise ResultError where there are more part files than the run remembers to have begun."""
+    if (folder / "rows" / f"{part_name(shard, known + 1)}.parquet").exists():
+        raise ResultError(
+            f"{folder / 'state'} does not know all part files in {folder / 'rows'}: put it back, "
+            "or choose another --output"
+        )
+
+
 def clear_drafts(folder: Path, shard: Shard) -> None:
     """Delete what an earlier run was writing when it ended."""
     for room in ("rows", "masks"):
@@ -120,13 +155,48 @@ class Part:
         Raises:
             ResultError: the disk takes no more; nothing half-written counts.
         """
+        with self._reported():
+            self._save_masks()
+            self._save("rows", f"{self._name}.parquet", self._parquet(self._table()))
+
+    def replace(self, name: str, table: Any, places: Sequence[int], number: int) -> Any:
+        """Write the masks, and then a part file anew, with rows of this part in some places.
+
+        Masks of the rows that stay lie where they were: those of this part have a file of their
+        own.
+
+        Args:
+            name: of the part file.
+            table: its rows.
+            places: in them, of the rows of this part.
+            number: its `version` from now on.
+
+        Returns:
+            The rows of the new file.
+
+        Raises:
+            ResultError: the disk takes no more; the old file is whole.
+        """
+        order = np.arange(len(table))
+        order[list(places)] = len(table) + np.arange(len(places))
+        both = pyarrow().concat_tables([table, self._table()])
+        table = both.take(order).replace_schema_metadata({_VERSION: str(number)})
+        with self._reported():
+            self._save_masks()
+            self._save("rows", f"{name}.parquet", self._parquet(table))
+        return table
+
+    @contextlib.contextmanager
+    def _reported(self) -> Iterator[None]:
         try:
-            if self._files:
-                self._tar.close()
-                self._save("masks", ".tar", self._buffer.getbuffer())
-            self._save("rows", ".parquet", self._parquet())
+            yield
         except ResultError as error:
             raise stopped(self._folder, reason(error)) from error
+
+    def _save_masks(self) -> None:
+        if self._files:
+            self._tar.close()
+            self._save("masks", f"{self._name}.tar", self._buffer.getbuffer())
 
     def _place(self, mask: bytes) -> dict[str, Any]:
         member = tarfile.TarInfo(f"{self._name}/{len(self._rows):07}.png")
@@ -140,13 +210,15 @@ class Part:
             "mask_length": len(mask),
         }
 
-    def _parquet(self) -> memoryview:
+    def _table(self) -> Any:
         pa = pyarrow()
         table = pa.Table.from_pylist(self._rows, schema=schema())
         place = table.schema.get_field_index("mask_counts")
-        table = table.set_column(place, table.schema.field(place), self._run_lengths(pa))
+        return table.set_column(place, table.schema.field(place), self._run_lengths(pa))
+
+    def _parquet(self, table: Any) -> memoryview:
         sink = io.BytesIO()
-        pa.parquet.write_table(table, sink, compression=COMPRESSION)
+        pyarrow().parquet.write_table(table, sink, compression=COMPRESSION)
         return sink.getbuffer()
 
     def _run_lengths(self, pa: Any) -> Any:
@@ -160,8 +232,8 @@ class Part:
             pa.array(offsets), pa.array(values, pa.int32()), mask=pa.array(lengths == 0)
         )
 
-    def _save(self, room: str, suffix: str, data: memoryview) -> None:
-        path = write_atomic(self._folder / room / (self._name + suffix), data)
+    def _save(self, room: str, name: str, data: memoryview) -> None:
+        path = write_atomic(self._folder / room / name, data)
         # The name as well must be on disk before the row counts as done.
         with contextlib.suppress(OSError):
             descriptor = os.open(path.parent, os.O_RDONLY)

@@ -49,8 +49,11 @@ def _from_url(url: str, longest: int) -> bytes:
     except TamperscopeError:
         raise
     except Exception as error:  # stores fail in ways of their own
-        reason = str(error) or type(error).__name__
-        raise ReadingError(UNREADABLE, f"cannot be read ({reason}); check the address") from error
+        message = (
+            f"cannot be read ({remote.reason(error)}); check the address, or try again later with "
+            "--retry-errors"
+        )
+        raise ReadingError(UNREADABLE, message) from error
 
 
 def _from_file(path: str, root: str | None, longest: int) -> bytes:

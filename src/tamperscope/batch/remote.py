@@ -1,7 +1,10 @@
 """Files behind URLs, through fsspec. Local paths never come here."""
 
+import errno
+import os
 import posixpath
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -12,6 +15,8 @@ from tamperscope.errors import DataError, TamperscopeError, missing_extra
 STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "http", "https", "memory"})
 """Where inputs may be without --allow-outside: stores that hold no file of this machine."""
 
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError)
+_BUSY = (408, 429)
 _TRIES = 3
 _PAUSE = 0.5
 _PIECE = 1 << 20
@@ -42,7 +47,7 @@ def open_url(url: str) -> BinaryIO:
     except OSError:
         raise
     except Exception as error:  # stores fail in ways of their own
-        raise OSError(_reason(error)) from error
+        raise OSError(reason(error)) from error
     return file
 
 
@@ -118,7 +123,7 @@ def walk_url(url: str) -> Iterator[str]:
         raise
     except Exception as error:  # stores fail in ways of their own
         raise DataError(
-            f"{url}: cannot be listed ({_reason(error)}); check the address and the credentials"
+            f"{url}: cannot be listed ({reason(error)}); check the address and the credentials"
         ) from error
 
 
@@ -140,8 +145,53 @@ def _walk(url: str) -> Iterator[str]:
                 yield posixpath.relpath(entry["name"], top)
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def reason(error: BaseException) -> str:
+    """Why a store failed, in one line: what its error was made from says it best."""
+    # Web stores say of whatever goes wrong that there is no such file.
+    for cause in reversed(_causes(error)):
+        if text := _said(cause):
+            return text
+    return "no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An error, what it was raised from, and so on."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and cause not in causes:
+        causes.append(cause)
+    return causes
+
+
+def _said(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    if (status := _status(error)) is not None:
+        return f"{status} {getattr(error, 'message', '')}".rstrip()
+    if isinstance(error, TimeoutError) and not text:
+        return "timed out"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        if error.errno is not None and error.errno in errno.errorcode:
+            return os.strerror(error.errno)
+        # Nothing but the name of the file, which the row has.
+        name = isinstance(error, FileNotFoundError) and (is_url(text) or text.startswith("/"))
+        return "" if name else " ".join(str(error.strerror or text).split())
+    return text
+
+
+def _status(error: BaseException) -> int | None:
+    """The status that a web server answered with."""
+    status = getattr(error, "status", None)
+    return status if isinstance(status, int) else None
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether another try may go well: the network failed, or the server, not the address."""
+    for cause in _causes(error):
+        status = _status(cause)
+        if status is not None and (status >= 500 or status in _BUSY):
+            return True
+        if isinstance(cause, OSError) and not isinstance(cause, _FINAL):
+            return True
+    return False
 
 
 def _patiently(action: Callable[[], T]) -> T:
@@ -149,10 +199,8 @@ def _patiently(action: Callable[[], T]) -> T:
     for left in reversed(range(_TRIES)):
         try:
             return action()
-        except (FileNotFoundError, PermissionError, IsADirectoryError):
-            raise
-        except OSError:
-            if not left:
+        except Exception as error:  # stores fail in ways of their own
+            if not left or not _may_pass(error):
                 raise
         time.sleep(_PAUSE * (_TRIES - left))
     raise AssertionError("the last try returns or raises")

@@ -1,32 +1,31 @@
 """The driver of a run: lists inputs, keeps the engine busy, writes finished rows in order."""
 
-import dataclasses
 import itertools
-import json
 import select
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tamperscope.batch import parts, summary
+from tamperscope.batch.again import Again
+from tamperscope.batch.agreement import Agreement, save
 from tamperscope.batch.config import BatchConfig
 from tamperscope.batch.local import Engine, LocalEngine
+from tamperscope.batch.rows import Rows, add, counted
 from tamperscope.batch.sources import Source, in_shard, open_source
-from tamperscope.batch.state import Entry, State, hashed, stopped
+from tamperscope.batch.state import State, hashed, named
 from tamperscope.batch.summary import Progress
-from tamperscope.batch.work import Finished, Task, failure
-from tamperscope.errors import ConfigError, ResultError, TamperscopeError
-from tamperscope.provenance import config_digest
-from tamperscope.result import write_atomic
-
-SETTINGS = "settings.json"
+from tamperscope.batch.work import Finished, Task, failure, readable
+from tamperscope.errors import ConfigError, ResultError, TamperscopeError, missing_extra
 
 _AHEAD = 10_000
 """Inputs that may be finished before their turn: one that takes long must not stop the others."""
 _PATIENCE = 0.5
+_LISTED_AT_ONCE = 1000
 
 Tell = Callable[[Progress], None]
 
@@ -34,7 +33,8 @@ Tell = Callable[[Progress], None]
 def run_batch(config: BatchConfig, *, tell: Tell = lambda progress: None) -> dict[str, Any]:
     """Examine every input of a source and write one row for each.
 
-    A run that ended early, for whatever reason, goes on where it was when it is called again.
+    A run that ended early, for whatever reason, goes on where it was when it is called again. The
+    method is loaded only if there is something to examine, or to find out whether it is the same.
 
     Args:
         config: what to do.
@@ -49,14 +49,15 @@ def run_batch(config: BatchConfig, *, tell: Tell = lambda progress: None) -> dic
     """
     if not hasattr(select, "poll"):
         raise ConfigError("tamperscope batch needs Linux or macOS; on Windows run it in WSL")
+    if config.runtime == "onnx" and config.engine == "local" and find_spec("onnxruntime") is None:
+        raise missing_extra("--runtime onnx", "onnx")
     parts.warm_up()
     source = open_source(config)
     state = State(config.output / "state" / f"shard-{config.shard.index:05}.sqlite")
     try:
         engine = _engine(config, state)
         try:
-            run = _Run(config, source, state, engine, tell)
-            return run.go(engine.start())
+            return _Run(config, source, state, engine, tell).go()
         finally:
             engine.close()
     finally:
@@ -100,27 +101,48 @@ class _Run:
         self._part: list[bytes] = []
         self._part_bytes = 0
         self._numbers = itertools.count(state.parts())
+        self._agreement = Agreement(config, source)
+        self._again = Again(config.output, config.shard, state)
         self._settings: dict[str, Any] = {}
+        self._loaded = False
         self._total: int | None = None
         self._done = 0
         self._fresh = 0
         self._errors = 0
         self._started = self._noted = time.monotonic()
 
-    def go(self, introduction: Mapping[str, Any]) -> dict[str, Any]:
+    def go(self) -> dict[str, Any]:
         """Do all of it; returns the report."""
-        self._settings = self._agreed(introduction)
-        parts.clear_drafts(self._config.output, self._config.shard)
-        self._state.add("calls")
-        self._count_in_background()
-        self._started = self._noted = time.monotonic()
         try:
+            self._prepare()
             self._work()
         except BaseException as error:
             status = "failed" if isinstance(error, TamperscopeError) else "stopped"
-            self._leave(status)
+            if self._settings:
+                self._leave(status)
             raise
         return self._report("complete")
+
+    def _prepare(self) -> None:
+        config = self._config
+        known = self._agreement.known()
+        if known is None:
+            self._load()
+        else:
+            self._settings = known
+        parts.check_known(config.output, config.shard, self._state.parts())
+        parts.clear_drafts(config.output, config.shard)
+        self._state.add("calls")
+        self._again.settle()
+        if config.retry_errors:
+            self._again.mark(config.retry_errors)
+        self._count_in_background()
+
+    def _load(self) -> None:
+        """Have the engine ready, with the method that the run began with."""
+        self._settings = self._agreement.settle(self._engine.start())
+        self._loaded = True
+        self._started = self._noted = time.monotonic()
 
     def _work(self) -> None:
         while not (self._exhausted and not self._flying):
@@ -139,6 +161,7 @@ class _Run:
         self._write_parts()
         if self._part:
             self._write_part()
+        self._again.replace(Rows(self._state, self._settings), self._config.masks)
         self._show()
 
     # --- inputs --------------------------------------------------------------------------------
@@ -151,7 +174,10 @@ class _Run:
 
     def _feed(self) -> None:
         """Give the engine as much as it takes."""
-        while self._engine.free > 0 and len(self._order) < self._config.part_rows + _AHEAD:
+        for _ in range(_LISTED_AT_ONCE):
+            busy = self._loaded and self._engine.free <= 0
+            if busy or len(self._order) >= self._config.part_rows + _AHEAD:
+                return
             task = next(self._tasks, None)
             if task is None:
                 self._exhausted = True
@@ -160,23 +186,32 @@ class _Run:
 
     def _place(self, task: Task) -> None:
         key = hashed(task.key)
-        if self._state.is_done(key):
-            self._done += 1
-            return
-        self._order.append(key)
         kept = self._state.spooled_bytes(key)
+        if self._state.is_done(key):
+            if kept is not None or not self._wanted_again(key, task):
+                self._done += 1
+                return
+        else:
+            self._order.append(key)
         if kept is not None:
             self._ready[key] = kept
             self._done += 1
         elif task.problem is not None:
             self._keep(Finished(task, failure(*task.problem), None))
         else:
+            if not self._loaded:
+                self._load()
             self._flying += 1
             self._engine.submit(task)
 
+    def _wanted_again(self, key: bytes, task: Task) -> bool:
+        return self._state.wanted_again(key, named(readable(task.id), task.source))
+
     def _keep(self, finished: Finished) -> None:
         self._state.keep(finished)
-        self._ready[hashed(finished.task.key)] = len(finished.mask)
+        key = hashed(finished.task.key)
+        if not self._state.is_done(key):
+            self._ready[key] = len(finished.mask)
         self._done += 1
         self._fresh += 1
         self._errors += finished.answer is not None and finished.answer.error is not None
@@ -196,15 +231,17 @@ class _Run:
     def _write_part(self) -> None:
         config, number = self._config, next(self._numbers)
         part = parts.Part(config.output, parts.part_name(config.shard, number), config.masks)
+        rows = Rows(self._state, self._settings)
         fresh: dict[bytes, dict[str, Any]] = {}
         counts: dict[str, float] = {}
         for key in self._part:
             entry = self._state.entry(key)
-            row, mask = self._row(entry, fresh)
+            assert entry is not None
+            row, mask = rows.of(entry, fresh)
             row = part.add(row, mask)
             if entry.sha is not None and row["duplicate_of"] is None:
                 fresh[entry.sha] = row
-            _count(row, counts)
+            add(counts, counted(row))
         counts["seconds"] = self._lap()
         part.write()
         # From here on the part counts: written before, so that it cannot be missing; the same
@@ -212,69 +249,7 @@ class _Run:
         self._state.commit_part(number, self._part, fresh, counts)
         self._part, self._part_bytes = [], 0
 
-    def _row(
-        self, entry: Entry, fresh: Mapping[bytes, dict[str, Any]]
-    ) -> tuple[dict[str, Any], bytes]:
-        """The row of an entry, and its mask: of bytes that were answered before, a copy."""
-        names = {"id": entry.id, "source": entry.source}
-        answer, mask = entry.answer, entry.mask
-        if entry.sha is not None:
-            first = fresh.get(entry.sha) or self._state.answered(entry.sha)
-            if first is not None:
-                own = {"duplicate_of": first["id"], "seconds": 0.0, "retries": 0}
-                return {**first, **names, **own}, b""
-            if answer is None:
-                lender = self._state.lender(entry.sha)
-                answer, mask = lender.answer, lender.mask
-        assert answer is not None
-        return {**self._common(), **names, **dataclasses.asdict(answer)}, mask
-
-    def _common(self) -> dict[str, Any]:
-        described = self._settings["method"]
-        return {
-            "method": described["method"],
-            "preset": self._settings["preset"],
-            "weights": described.get("weights", {}),
-            "duplicate_of": None,
-            "mask": None,
-        }
-
-    # --- settings and report -------------------------------------------------------------------
-
-    def _agreed(self, introduction: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of the run, which must be those it began with.
-
-        Raises:
-            ConfigError: they differ.
-            ResultError: the folder holds rows of something else.
-        """
-        config, path = self._config, self._config.output / SETTINGS
-        settings = {
-            "method": introduction["describe"],
-            "preset": introduction["preset"],
-            "masks": config.masks,
-            "max_pixels": config.max_pixels,
-            "source": self._source.fingerprint(),
-            "columns": [config.column, config.id_column],
-            "allow_outside": config.allow_outside,
-            "shards": config.shard.count,
-        }
-        settings["digest"] = config_digest(settings)
-        begun = _read_settings(path)
-        if begun is None:
-            if next((config.output / "rows").glob("part-*"), None) is not None:
-                raise ResultError(
-                    f"{config.output} holds rows of an unknown run; choose another --output"
-                )
-            _save(path, settings, config.output)
-        elif begun.get("digest") != settings["digest"]:
-            names = [name for name in settings if name != "digest"]
-            changed = [name for name in names if begun.get(name) != settings[name]] or ["digest"]
-            raise ConfigError(
-                f"{config.output} holds a run with other settings ({', '.join(changed)}); "
-                "choose another --output, or give those it began with (settings.json)"
-            )
-        return settings
+    # --- reports -------------------------------------------------------------------------------
 
     def _report(self, status: str) -> dict[str, Any]:
         # What was examined since the last part was written.
@@ -285,7 +260,7 @@ class _Run:
             settings=self._settings,
             parts=self._state.parts(),
         )
-        _save(report_path(self._config), report, self._config.output)
+        save(report_path(self._config), report, self._config.output)
         return report
 
     def _leave(self, status: str) -> None:
@@ -318,43 +293,3 @@ class _Run:
         seconds = time.monotonic() - self._started
         total = max(self._total, self._done) if self._total is not None else None
         self._tell(Progress(self._done, total, self._fresh, seconds, self._errors))
-
-
-def _count(row: Mapping[str, Any], counts: dict[str, float]) -> None:
-    names = ["rows"]
-    if row["error"] is None:
-        names.append("ok")
-    else:
-        names.append(f"error: {row['error']}")
-    names += [
-        name
-        for name, found in (
-            ("flagged", row["flagged"]),
-            ("duplicates", row["duplicate_of"] is not None),
-            ("noted", row["note"] is not None and row["duplicate_of"] is None),
-        )
-        if found
-    ]
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    counts["retries"] = counts.get("retries", 0) + row["retries"]
-
-
-def _read_settings(path: Path) -> dict[str, Any] | None:
-    try:
-        settings = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path} cannot be read ({error}); choose another --output") from error
-    if not isinstance(settings, dict):
-        raise ResultError(f"{path} holds no settings; choose another --output")
-    return settings
-
-
-def _save(path: Path, values: Mapping[str, Any], folder: Path) -> None:
-    text = json.dumps(values, indent=1, ensure_ascii=True, allow_nan=False)
-    try:
-        write_atomic(path, (text + "\n").encode())
-    except ResultError as error:
-        raise stopped(folder, parts.reason(error)) from error

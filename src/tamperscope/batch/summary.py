@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tamperscope.batch.again import NOT_LISTED
+from tamperscope.batch.state import SUCCEEDED, TRIED
+
 FORMAT = "tamperscope-batch-report"
-VERSION = 1
+VERSION = 2
 
 _ERROR = "error: "
 _REPLACED = "worker replaced: "
@@ -48,7 +51,8 @@ class Progress:
 def report(
     counts: Mapping[str, float], *, status: str, settings: Mapping[str, Any], parts: int
 ) -> dict[str, Any]:
-    """The report of a run, over all its calls.
+    """The report of a run, over all its calls. Every row is one of: examined, a copy (of one that
+    was examined), an error (copies of errors too).
 
     Args:
         counts: as `State.counts` gives them.
@@ -57,15 +61,22 @@ def report(
         parts: how many part files there are.
     """
     rows, seconds = int(counts.get("rows", 0)), counts.get("seconds", 0.0)
+    flagged, copies = (int(counts.get(name, 0)) for name in ("flagged", "flagged copies"))
     return {
         "format": FORMAT,
         "version": VERSION,
         "status": status,
         "inputs": rows,
-        "examined": int(counts.get("ok", 0)),
-        "flagged": int(counts.get("flagged", 0)),
-        "duplicates": int(counts.get("duplicates", 0)),
+        "examined": int(counts.get("examined", 0)),
+        "copies": int(counts.get("copies", 0)),
         "errors": _named(counts, _ERROR),
+        "flagged": flagged + copies,
+        "flagged_copies": copies,
+        "tried_again": {
+            "inputs": int(counts.get(TRIED, 0)),
+            "succeeded": int(counts.get(SUCCEEDED, 0)),
+            "not_listed": int(counts.get(NOT_LISTED, 0)),
+        },
         "retries": int(counts.get("retries", 0)),
         "smaller_tiles": int(counts.get("noted", 0)),
         "workers_replaced": _named(counts, _REPLACED),
@@ -79,16 +90,25 @@ def report(
 
 def text(report: Mapping[str, Any]) -> list[str]:
     """A report as lines for people."""
-    errors, replaced = report["errors"], report["workers_replaced"]
+    errors, replaced, again = (report[n] for n in ("errors", "workers_replaced", "tried_again"))
+    copies = report["flagged_copies"]
     files = "part file" if report["parts"] == 1 else "part files"
     lines = [
         f"{report['status']}: {report['inputs']:,} rows in {report['parts']:,} {files}",
-        f"  examined    {report['examined']:,}, of which flagged {report['flagged']:,}",
+        f"  examined    {report['examined']:,}, of which flagged {report['flagged'] - copies:,}",
     ]
-    if report["duplicates"]:
-        lines.append(f"  copies      {report['duplicates']:,} have the bytes of another input")
+    if report["copies"]:
+        flagged = f"of which flagged {copies:,}"
+        lines.append(
+            f"  copies      {report['copies']:,} with the bytes of one of these, {flagged}"
+        )
     if errors:
         lines.append(f"  errors      {sum(errors.values()):,}: {_list(errors)}")
+    if again["inputs"]:
+        succeeded = f"of which {again['succeeded']:,} succeeded"
+        lines.append(f"  tried again {again['inputs']:,}, {succeeded}")
+    if again["not_listed"]:
+        lines.append(f"  not listed  {again['not_listed']:,} to be tried again")
     if replaced:
         lines.append(f"  workers     {sum(replaced.values()):,} replaced: {_list(replaced)}")
     if report["retries"]:
@@ -118,9 +138,8 @@ def clock(seconds: float) -> str:
 
 
 def _named(counts: Mapping[str, float], prefix: str) -> dict[str, int]:
-    return {
-        name.removeprefix(prefix): int(n) for name, n in counts.items() if name.startswith(prefix)
-    }
+    named = {name: int(n) for name, n in counts.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): n for name, n in named.items() if n}
 
 
 def _list(counts: Mapping[str, int]) -> str:

@@ -130,11 +130,17 @@ class Unit:
         load = getattr(importlib.import_module(room), function)
         names = ("preset", "weights", "device", "precision", "max_pixels")
         options = {name: self._settings[name] for name in names}
+        if self._settings["runtime"] != "torch":
+            import torch
+
+            # ONNX Runtime takes as many threads as torch would.
+            torch.set_num_threads(1)
+            options |= {"engine": self._settings["runtime"], "onnx": self._settings["onnx"]}
         method: Localizer = load(
             self._settings["method"], **options, **{**self._settings["options"], **changes}
         )
-        if torch := sys.modules.get("torch"):
-            torch.set_num_threads(1)
+        if loaded := sys.modules.get("torch"):
+            loaded.set_num_threads(1)
         return method
 
 
@@ -188,8 +194,8 @@ def _describe(error: Exception) -> Answer:
 
 
 def _is_memory(error: BaseException) -> bool:
-    # Decoders report it wrapped in errors of their own, torch and OpenCV as plain text.
-    texts = ("can't allocate memory", "Insufficient memory")
+    # Decoders report it wrapped in errors of their own, torch, OpenCV and ONNX Runtime as text.
+    texts = ("can't allocate memory", "Insufficient memory", "Failed to allocate", "bad_alloc")
     causes = (error, error.__cause__)
     return any(isinstance(e, MemoryError) or any(t in str(e) for t in texts) for e in causes)
 

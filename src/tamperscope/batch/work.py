@@ -19,6 +19,9 @@ DIED = "WorkerDied"
 KILLED = "WorkerKilled"
 FAILED = "MethodFailed"
 
+PASSING = frozenset({TIME_LIMIT, MEMORY, KILLED, UNREADABLE, CHANGED, "MissingExtraError"})
+"""What may go well another time: with more time or memory, a network or a file that is back."""
+
 _OF_THE_CONTENT = frozenset(
     {
         *(TIME_LIMIT, MEMORY, DIED, "EmptyImageError", "NotAnImageError"),
@@ -101,8 +104,7 @@ class Answer:
     @property
     def holds_for_copies(self) -> bool:
         """Whether the same bytes would be answered the same way again."""
-        known = self.sha256 is not None
-        return known and (self.error is None or self.error in _OF_THE_CONTENT)
+        return holds_for_copies(self.sha256, self.error)
 
 
 _WHOLE = ("width", "height", "regions", "retries")
@@ -127,6 +129,38 @@ class Finished:
     sha256: str | None
     mask: bytes = b""
     """PNG, or int32 run lengths; empty where nothing is flagged."""
+
+
+def holds_for_copies(sha256: str | None, error: str | None) -> bool:
+    """Whether an answer would be the same for the same bytes."""
+    return sha256 is not None and (error is None or error in _OF_THE_CONTENT)
+
+
+def parse_kinds(text: str) -> frozenset[str]:
+    """Kinds of errors: ``passing`` (`PASSING`), ``all``, or names with commas between them.
+
+    Raises:
+        UnknownNameError: no row says that error.
+    """
+    known = _row_errors()
+    if text in ("passing", "all"):
+        return PASSING if text == "passing" else known
+    kinds = [kind.strip() for kind in text.split(",")]
+    for kind in kinds:
+        if kind not in known:
+            raise errors.unknown("kind of error", kind, {"passing", "all", *known})
+    return frozenset(kinds)
+
+
+def _row_errors() -> frozenset[str]:
+    """Everything a row's `error` may say."""
+    ours = (UNREADABLE, CHANGED, OUTSIDE, MALFORMED, TIME_LIMIT, MEMORY, DIED, KILLED, FAILED)
+    raised = (
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, TamperscopeError)
+    )
+    return frozenset((*ours, *raised))
 
 
 def failure(error: str, message: str, **values: Any) -> Answer:

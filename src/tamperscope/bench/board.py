@@ -22,6 +22,7 @@ class Column:
     higher_is_better: bool
     oracle: bool
     image_level: bool = False
+    meaning: str = ""
 
     @property
     def heading(self) -> str:
@@ -92,6 +93,7 @@ class Board:
                 higher_is_better=bool(n["higher_is_better"]),
                 oracle=bool(n["oracle"]),
                 image_level=n.get("level") == "image",
+                meaning=str(n.get("meaning", "")),
             )
             for n in self.protocols[protocol]["numbers"]
         ]
@@ -160,10 +162,13 @@ class Board:
         return f"Reference: {title}" if about["reference"] else title
 
     def pictures(self, dataset: str, protocol: str) -> str:
-        """``918 forged and 400 authentic pictures``, as they were counted."""
+        """``918 forged and 400 authentic pictures``, as they were counted; with the number of
+        faces, videos or photos where the forged ones share them."""
         method = next(iter(self.methods))
         found = self.cell(method, dataset, protocol)["pictures"]
-        return f"{found['forged']} forged and {found['authentic']} authentic pictures"
+        sources = self.datasets[dataset].get("sources")
+        shared = f" (of {sources} sources)" if sources else ""
+        return f"{found['forged']} forged{shared} and {found['authentic']} authentic pictures"
 
 
 def rules(protocol: Mapping[str, Any]) -> list[tuple[str, str]]:

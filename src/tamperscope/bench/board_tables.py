@@ -64,6 +64,22 @@ def markdown_benchmark(record: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def summary_benchmark(record: Mapping[str, Any]) -> str:
+    """A line for each method and set: every number of a single protocol, the main one of several.
+
+    Raises:
+        DataError: a record of another kind.
+    """
+    board = Board(record)
+    first = next(iter(board.protocols))
+    parts = ["# Benchmark\n"]
+    for dataset in board.datasets:
+        several = len(board.protocols) > 1
+        parts += [f"## {dataset}\n", f"{_about(board, dataset, first)}\n"]
+        parts.append(sides_table(board, dataset) if several else main_table(board, dataset, first))
+    return "\n".join(parts)
+
+
 def _under_perturbations(board: Board, dataset: str, protocol: str) -> list[str]:
     if len(board.conditions) < 2:
         return []
@@ -194,19 +210,19 @@ def protocol_tables(records: Sequence[Mapping[str, Any]]) -> str:
     for board in map(Board, records):
         if len(board.protocols) < 2:
             continue
-        names = [f"{name}: {board.columns(name)[0].heading}" for name in board.protocols]
-        for dataset in board.datasets:
-            order = board.ranked(dataset, next(iter(board.protocols)))
-            lines = [
-                [
-                    board.title(m),
-                    dataset,
-                    *(number(board.value(m, dataset, p)) for p in board.protocols),
-                ]
-                for m in order
-            ]
-            parts.append(table(["Method", "Set", *names], lines, left=2))
+        parts += [sides_table(board, dataset) for dataset in board.datasets]
     return "\n".join(parts)
+
+
+def sides_table(board: Board, dataset: str) -> str:
+    """The main number of every protocol on one set, in the order of the first."""
+    names = [f"{p}: {board.leading(dataset, p)[0].heading}" for p in board.protocols]
+    lines = []
+    for method in board.ranked(dataset, next(iter(board.protocols))):
+        found = [board.value(method, dataset, protocol) for protocol in board.protocols]
+        values = [number(one, with_interval=i == 0) for i, one in enumerate(found)]
+        lines.append([board.title(method), dataset, *values])
+    return table(["Method", "Set", *names], lines, left=2)
 
 
 def robustness_tables(records: Sequence[Mapping[str, Any]]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tamperscope.bench.board import Board
+from tamperscope.bench.board import KIND, Board
 from tamperscope.bench.markdown import NOTHING, difference, number, p_value, table
 from tamperscope.bench.paired import (
     IMAGE_AUC,
@@ -83,8 +83,9 @@ class _Number:
 
 
 def compare_files(before: Path, after: Path, *, tolerance: float = TOLERANCE) -> Comparison:
-    """`compare` of two record files; DataError for a file that is no such record."""
-    return compare(read_record(before), read_record(after), tolerance=tolerance)
+    """`compare` of two record files; DataError names the file that is no such record."""
+    old, new = (read_record(path, kind=KIND) for path in (before, after))
+    return compare(old, new, tolerance=tolerance)
 
 
 def compare(

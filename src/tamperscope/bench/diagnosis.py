@@ -5,8 +5,10 @@ mask somewhere else; how much the decision loses of what the map knows; whether 
 compression matter; and, on authentic pictures, which plain content the score map follows.
 """
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +18,16 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from tamperscope.bench.markdown import short, table
-from tamperscope.bench.pictures import describe_set
+from tamperscope.bench.pictures import (
+    Excluded,
+    Loaded,
+    Ref,
+    Surveyed,
+    describe_set,
+    load_or_reason,
+    survey,
+    truth_at,
+)
 from tamperscope.bench.predictor import (
     Method,
     PredictionLike,
@@ -24,13 +35,14 @@ from tamperscope.bench.predictor import (
     predict,
     weights_of,
 )
-from tamperscope.bench.progress import Progress
+from tamperscope.bench.progress import Progress, Ticker
 from tamperscope.bench.record import Record
 from tamperscope.bench.references import centre_distance, colour_saliency, noise_level, texture
-from tamperscope.data import Dataset, Sample, fingerprint
-from tamperscope.errors import DataError, ImageError
+from tamperscope.data import Dataset
+from tamperscope.errors import DataError
 from tamperscope.image import Image, read_image
 from tamperscope.metrics import auc, f1, oracle_f1
+from tamperscope.perturb import IDENTITY
 from tamperscope.provenance import JSON
 
 KIND = "diagnosis"
@@ -184,12 +196,17 @@ def diagnose(
         sets: each of forged pictures with masks, authentic ones, or both, by name.
         shifted: also answer each forged picture with its first 4 rows and columns cut off.
 
+    Returns:
+        For each set "refused" (pictures without answer), "excluded" (id and reason of pictures that
+        cannot be read, and of forged ones whose region is not known), "forged" and "authentic".
+
     Raises:
-        DataError: a mask of another size than its picture, or nothing to examine in a set.
+        DataError: nothing to examine in a set. ResultError: an answer that is no map.
     """
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        found = [survey(name, data, pool) for name, data in sets.items()]
     numbers: dict[str, JSON] = {
-        name: _examine(method, data, shifted=shifted, progress=progress)
-        for name, data in sets.items()
+        one.name: _examine(method, one, shifted=shifted, progress=progress) for one in found
     }
     return Record(
         kind=KIND,
@@ -202,37 +219,40 @@ def diagnose(
             "attraction": f"Spearman, cells of {CELL} x {CELL} pixels, mean over pictures",
             "moved": f"first {SHIFT} rows and columns cut off",
         },
-        dataset={name: describe_set(data, fingerprint(data)) for name, data in sets.items()},
+        dataset={one.name: describe_set(one.data, one.sha256) for one in found},
         numbers=numbers,
     )
 
 
 def _examine(
-    method: Method, data: Dataset, *, shifted: bool, progress: Progress | None
+    method: Method, data: Surveyed, *, shifted: bool, progress: Progress | None
 ) -> dict[str, JSON]:
     forged: list[ForgedFinding] = []
     drawn: dict[str, list[float]] = {name: [] for name in CONTENT}
     flagged: list[float] = []
-    refused = 0
-    for done, sample in enumerate(data.samples):
-        if progress is not None:
-            progress(done, len(data.samples), sample.id)
-        image = _readable(sample)
-        answer = None if image is None else predict(method, image).prediction
-        if image is None or answer is None:
+    excluded, refused = list(data.excluded), 0
+    tick = Ticker(progress, len(data.refs))
+    for ref in data.refs:
+        tick(ref.sample.id)
+        loaded = _load(ref)
+        if isinstance(loaded, str):
+            excluded.append(Excluded(id=ref.sample.id, why=loaded))
+            continue
+        image, truth = loaded.image, loaded.truth
+        answer = predict(method, image).prediction
+        if answer is None:
             refused += 1
-        elif sample.label == "authentic":
+        elif truth is None:
             flagged.append(float(answer.mask.mean()))
             for name, value in attraction(image, answer.score_map).items():
                 drawn[name].append(value)
-        else:
-            truth = _truth(sample, image)
-            if truth is not None and truth.any():
-                moved = _moved(method, image, truth) if shifted else None
-                forged.append(examine_forged(answer, truth, sample.kind or "unknown", moved))
+        elif not loaded.whole:
+            moved = _moved(method, image, truth) if shifted else None
+            forged.append(examine_forged(answer, truth, ref.sample.kind or "unknown", moved))
     if not forged and not flagged:
-        raise DataError(f"{data.name}: no picture could be examined; check the set")
-    numbers: dict[str, JSON] = {"refused": refused}
+        why = f" ({excluded[0].id}: {excluded[0].why})" if excluded else ""
+        raise DataError(f"{data.name}: no picture could be examined{why}; check the set")
+    numbers: dict[str, JSON] = {"refused": refused, "excluded": [vars(one) for one in excluded]}
     if forged:
         numbers["forged"] = summary(forged)
     if flagged:
@@ -240,11 +260,15 @@ def _examine(
     return numbers
 
 
-def _readable(sample: Sample) -> Image | None:
+def _load(ref: Ref) -> Loaded | str:
+    """The picture with its ground truth at its own size, or why it has to be left out."""
+    loaded = load_or_reason(ref, IDENTITY, 0)
+    if isinstance(loaded, str) or loaded.truth is None:
+        return loaded
     try:
-        return read_image(sample.image_path, id=sample.id)
-    except ImageError:
-        return None
+        return replace(loaded, truth=truth_at(loaded.truth, loaded.image.size))
+    except DataError as error:
+        return str(error)
 
 
 def _authentic(flagged: Sequence[float], drawn: Mapping[str, Sequence[float]]) -> JSON:
@@ -255,18 +279,6 @@ def _authentic(flagged: Sequence[float], drawn: Mapping[str, Sequence[float]]) -
         "pixels_flagged": float(shares.mean()),
         "attraction": {name: float(np.mean(values)) for name, values in drawn.items()},
     }
-
-
-def _truth(sample: Sample, image: Image) -> Mask | None:
-    truth = sample.truth()
-    if truth is not None and truth.shape != image.size:
-        near = max(abs(a - b) for a, b in zip(truth.shape, image.size, strict=True))
-        if near > max(2, 0.02 * max(image.size)):
-            raise DataError(f"{sample.id}: its mask has another size; run 'data check' on the set")
-        size = image.pixels.shape[1::-1]
-        resized = cv2.resize(truth.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-        return resized.astype(np.bool_)
-    return truth
 
 
 def _moved(method: Method, image: Image, truth: Mask) -> float | None:

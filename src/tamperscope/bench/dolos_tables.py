@@ -70,24 +70,35 @@ def markdown_study(record: Record) -> str:
 
 
 def markdown_setups(record: Record) -> str:
-    """Methods x set-ups on the home faces and generator: localizers trained there, references."""
+    """Methods x set-ups on the home faces and generator: localizers that saw it in training, alone
+    or among others, and references; below the table who did not.
+    """
     _check(record)
     faces, home = _home(record)
-    lines = []
-    for row in record["method"]["rows"]:
-        cell = _cell(record, row, faces, home)
-        if cell is None or not _at_home(row, faces, home):
+    lines, others = [], []
+    for row in sorted(record["method"]["rows"], key=lambda row: len(row["generators"]) > 1):
+        if not _at_home(row, faces, home, alone=False):
+            others += [] if row["reference"] else [row]
+            continue
+        if (cell := _cell(record, row, faces, home)) is None:
             continue
         numbers = [interval(cell[name]) for name in ("iou_lg", "iou_sm", "pbca_lg")]
         detection = [_precision(cell[name]) for name in ("detection", "detection_recompressed")]
         real = _real(record, row, faces)
         shares = [_percent(real, "flagged_pixels"), _percent(real, "flagged_pictures")]
-        lines.append([_title(row), row["setup"] or "-", *numbers, *detection, *shares])
+        names = [_title(row), row["setup"] or "-", row["trained_on"] or "-"]
+        lines.append([*names, *numbers, *detection, *shares])
     heads = [
-        "Method", "Set-up", "IoU", "IoU at the grid", "PBCA", "AP, files", "AP, recompressed alike",
-        "Real: pixels flagged", "pictures flagged",
+        "Method", "Set-up", "Trained on", "IoU", "IoU at the grid", "PBCA", "AP, files",
+        "AP, recompressed alike", "Real: pixels flagged", "pictures flagged",
     ]  # fmt: skip
-    return table(heads, lines, left=2)
+    return table(heads, lines, left=3) + _not_at_home(others, faces, home)
+
+
+def _not_at_home(rows: Sequence[Row], faces: str, home: str) -> str:
+    """Who is not in the table of the home set, so that nobody is looked for in vain."""
+    named = "; ".join(f"{_title(row)} ({row['faces']}, {_trained_on(row)})" for row in rows)
+    return f"\nTrained without {home} of {faces}, so not in this table: {named}.\n" if rows else ""
 
 
 def markdown_cross(record: Record) -> str:
@@ -313,10 +324,11 @@ def _unique(rows: Any) -> list[Row]:
     return list({row["name"]: row for row in reversed(list(rows))}.values())[::-1]
 
 
-def _at_home(row: Row, faces: str, home: str) -> bool:
-    """Whether a row belongs into the table of the home set: trained there, or trained nowhere."""
+def _at_home(row: Row, faces: str, home: str, *, alone: bool = True) -> bool:
+    """Whether a row was trained on the home set, ``alone`` or among others, or nowhere."""
     generators = list(row["generators"])
-    return row["faces"] in ("", faces) and generators in ([], [home])
+    seen = generators in ([], [home]) if alone else not generators or home in generators
+    return seen and row["faces"] in ("", faces)
 
 
 def _cell(record: Record, row: Row, faces: str, generator: str) -> Mapping[str, Any] | None:

@@ -104,6 +104,7 @@ def _section(board: Board, dataset: str, protocol: str) -> dict[str, Any]:
         "protocol": protocol,
         "pictures": board.pictures(dataset, protocol),
         "head": [*(column.heading for column in columns), "s / picture"],
+        "meanings": [*(column.meaning for column in columns), "median seconds for one picture"],
         "lines": lines,
         "kinds": _kinds(board, dataset, protocol, names),
         "paired": _paired(board, dataset, protocol),

@@ -153,27 +153,40 @@ def _truth(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_] | None:
     return truth
 
 
-def _moved(
-    truth: NDArray[np.bool_], size: tuple[int, int], condition: Perturbation, seed: int
-) -> NDArray[np.bool_]:
+def truth_at(truth: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """A ground truth at the size (h, w) of its picture, the nearest pixel where it has another.
+
+    Raises:
+        DataError: of another shape, so another picture's.
+    """
     (h, w), (th, tw) = size, truth.shape
     if abs((h / w) / (th / tw) - 1) > MAX_ASPECT_CHANGE:
         raise DataError(
             f"the picture is {h} x {w} and its mask {th} x {tw} (rows x columns): another "
             "picture's mask, or one turned by EXIF; replace it"
         )
-    moved = condition.move_mask(mask_at(truth, size), seed=seed)
+    return mask_at(truth, size)
+
+
+def _moved(
+    truth: NDArray[np.bool_], size: tuple[int, int], condition: Perturbation, seed: int
+) -> NDArray[np.bool_]:
+    moved = condition.move_mask(truth_at(truth, size), seed=seed)
     if not moved.any():
         raise DataError(f"nothing of the forged region is left after {condition.name}")
     return moved
 
 
 def describe_set(data: Dataset, sha256: str) -> dict[str, JSON]:
-    """What a record says of a set: counts, kinds of forgery and the digest of its files."""
+    """What a record says of a set: counts, kinds of forgery and the digest of its files;
+    "sources" where several forged pictures show the same face, video or photo.
+    """
     kinds = Counter(s.kind for s in data.forged if s.kind is not None)
+    shared = data.forged_sources < len(data.forged)
     return {
         "name": data.name,
         "forged": len(data.forged),
+        **({"sources": data.forged_sources} if shared else {}),
         "authentic": len(data.authentic),
         "kinds": dict(sorted(kinds.items())),
         "sha256": sha256,

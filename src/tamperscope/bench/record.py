@@ -18,7 +18,18 @@ from tamperscope.result import write_atomic
 
 FORMAT = "tamperscope-record"
 VERSION = 1
-LIBRARIES = ("numpy", "scipy", "scikit-learn", "pillow", "opencv-python-headless", "torch", "timm")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pillow",
+    "opencv-python-headless",
+    "torch",
+    "timm",
+    "onnxruntime",
+    "numba",
+    "hdbscan",
+)
 KINDS = (
     "content-overlap",
     "speed",
@@ -34,7 +45,12 @@ KINDS = (
     "batch",
     "diagnosis",
     "engines",
+    "methods-speed",
 )
+PARTS = ("method", "weights", "protocol", "dataset", "numbers", "environment")
+"""What every record holds, each a table."""
+
+_REMEDY = "give a record (JSON) that `tamperscope bench` wrote"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,20 +103,39 @@ def write_record(record: Mapping[str, Any], path: Path) -> Path:
     return write_atomic(path, (text + "\n").encode())
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """A record's dict. Raises DataError for a file that is none, or is of another version."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a readable record: run the benchmark again") from error
+def read_record(path: Path, *, kind: str | None = None) -> dict[str, Any]:
+    """A record's dict; with ``kind`` only one of that kind.
+
+    Raises DataError, which names the file: none there, none that can be read, no record, or one of
+    another version or kind.
+    """
+    record = _json_of(path)
     if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise DataError(f"{path} is not a {FORMAT}: move it out of the folder of records")
+        raise DataError(f"{path} is not a {FORMAT}: {_REMEDY}")
     if record.get("version") != VERSION or record.get("kind") not in KINDS:
         raise DataError(
             f"{path} has version {record.get('version')!r} and kind {record.get('kind')!r}, this "
             f"release reads version {VERSION} of {', '.join(KINDS)}: run the benchmark again"
         )
+    if lost := [part for part in PARTS if not isinstance(record.get(part), dict)]:
+        raise DataError(f"{path} has no {', '.join(lost)}: run the benchmark again")
+    if kind is not None and record["kind"] != kind:
+        raise DataError(
+            f"{path} is a record of kind {record['kind']!r}: give one of kind {kind!r}"
+            + (", which `tamperscope bench run` writes" if kind == "benchmark" else "")
+        )
     return record
+
+
+def _json_of(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"no such file: {path}: {_REMEDY}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): {_REMEDY}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {_REMEDY}") from error
 
 
 def environment(argv: Sequence[str] | None = None) -> dict[str, JSON]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from tamperscope.cli import _console, _options
+from tamperscope.report.plain import printable
 
 
 def diagnose(
@@ -65,8 +66,13 @@ def diagnose(
     sets = read_sets(data)
     if limit is not None:
         sets = {name: found.spread(limit) for name, found in sets.items()}
-    with _console.counted(_console.stderr()) as show:
+    console = _console.stderr()
+    with _console.counted(console) as show:
         record = run(examined, sets, shifted=shift, progress=show).to_dict()
+    for name, numbers in record["numbers"].items():
+        for one in numbers["excluded"]:
+            line = printable(f"{name}: {one['id']}: left out: {one['why']}")
+            console.print(line, markup=False)
     if output is not None:
         write_record(record, output)
     if as_json:

@@ -1,5 +1,7 @@
 """``tamperscope bench`` on methods and sets: measuring, comparing, explaining."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -100,14 +102,18 @@ def run(
     rows: Annotated[
         bool, typer.Option("--rows", help="Keep each picture's numbers in the record.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Print all of benchmark.md instead of its main numbers.")
+    ] = False,
     as_json: _options.TablesAsJson = False,
 ) -> None:
     """Measure methods on sets by named protocols, with a reference row for every easy way out.
 
-    DIR gets benchmark.json (record), benchmark.csv, benchmark.md, benchmark.html (tables, best,
-    worst and most surprising pictures, in one file) and plots. What was measured before, with the
-    same weights on the same pictures, is not measured again. A picture that cannot be read is one
-    line on standard error, and the rest goes on.
+    Prints a line for each method and set: the numbers of the protocol, or of several the main one
+    of each. DIR gets benchmark.json (record), benchmark.csv, benchmark.md, benchmark.html (tables,
+    best, worst and most surprising pictures, in one file) and plots. What was measured before, with
+    the same weights on the same pictures, is not measured again. A picture that cannot be read is
+    one line on standard error, and the rest goes on.
     """
     from tamperscope.bench.command import Options, main_benchmark
 
@@ -137,11 +143,17 @@ def run(
             progress=show,
             note=lambda line: console.print(printable(line), markup=False),
         )
+    lines = _written(record, output)
     if as_json:
         _console.print_json(record)
-    else:
+    elif full:
         print((output / "benchmark.md").read_text(encoding="utf-8"))
-    for line in _written(record, output):
+    else:
+        from tamperscope.bench.board_tables import summary_benchmark
+
+        print(summary_benchmark(record))
+        lines.append(_more(record))
+    for line in lines:
         console.print(line, markup=False)
 
 
@@ -157,7 +169,7 @@ def compare(
         bool, typer.Option("--json", help="Print every change as JSON instead of a table.")
     ] = False,
 ) -> None:
-    """Look for what has become worse: exit code 1 when anything has.
+    """Look for what has become worse: exit code 1 when anything has, 2 when that cannot be said.
 
     Numbers are compared where both records have them, of the same method on the same pictures by
     the same protocol: picture by picture where the records keep that (a paired interval beside 0),
@@ -165,7 +177,8 @@ def compare(
     """
     from tamperscope.bench.compare import compare_files, markdown_comparison
 
-    found = compare_files(before, after, tolerance=tolerance)
+    with _usable_records():
+        found = compare_files(before, after, tolerance=tolerance)
     if as_json:
         _console.print_json(found.to_dict())
     else:
@@ -178,7 +191,7 @@ def compare(
 
 def explain(
     record: Annotated[
-        Path, typer.Argument(help="A record made by `tamperscope bench`.", show_default=False)
+        Path, typer.Argument(help="A record made by `tamperscope bench run`.", show_default=False)
     ],
     method: Annotated[
         str | None,
@@ -187,10 +200,12 @@ def explain(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Show how one result moves across the protocols of a record, and why."""
+    from tamperscope.bench.board import KIND
     from tamperscope.bench.explained import explain_record
     from tamperscope.bench.record import read_record
 
-    found = list(explain_record(read_record(record), method=method))
+    with _usable_records():
+        found = list(explain_record(read_record(record, kind=KIND), method=method))
     if as_json:
         keys = ("method", "dataset", "explanation")
         lines = [(name, data, made.to_dict()) for name, data, made in found]
@@ -198,6 +213,31 @@ def explain(
         return
     for name, data, made in found:
         print(printable(f"{name} on {data}") + f"\n\n{made.to_markdown()}")
+
+
+@contextmanager
+def _usable_records() -> Iterator[None]:
+    """A record that cannot be used is wrong usage: exit code 1 says that a number is worse."""
+    from tamperscope.errors import DataError
+
+    try:
+        yield
+    except DataError as error:
+        _console.show_error(_console.stderr(), "tamperscope", error)
+        raise typer.Exit(_console.USAGE) from None
+
+
+def _more(record: dict[str, Any]) -> str:
+    """What the files hold beyond the lines that are printed."""
+    numbers = record["numbers"]
+    found = ["paired differences"] if numbers["differences"] else []
+    if any(cell["by_kind"] for cell in numbers["cells"]):
+        found.append("kinds of forgery")
+    if perturbed := len(numbers["conditions"]) - 1:
+        found.append(f"{perturbed} perturbations")
+    if len(record["protocol"]) > 1:
+        found.append("every number of each protocol")
+    return f"in benchmark.md, or here with --full: {', '.join([*found, 'the rules'])}"
 
 
 def _written(record: dict[str, Any], output: Path) -> list[str]:

@@ -138,24 +138,70 @@ def _described(finding: "Finding", full: bool) -> str:
 
 def info(
     name: Annotated[
-        str | None, typer.Argument(help="A set; all of them in short without.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="A set, or a folder of one's own; all sets in short without.", show_default=False
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Argument(
+            help="The folder that holds it, or its list: its masks are read.", show_default=False
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="With a folder: one option of the set; may be repeated.",
+            show_default=False,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Say what is known of a set: paper, terms, where to get it, counts, layouts, traps.
+    """Say what is known of a set: paper, terms, where to get it, counts, layouts, traps, masks.
 
-    Nothing is downloaded: getting a set, and keeping to its terms, is up to you.
+    With its folder also what lies there: how many pictures, which values the masks hold, which of
+    them mark what is forged, and how much of a picture they mark. Nothing is downloaded: getting a
+    set, and keeping to its terms, is up to you.
     """
+    options = _console.parse_settings(settings or [])
     from tamperscope.data.datasets import DATASETS, dataset_card
 
+    if name is not None and root is None and name not in DATASETS and Path(name).is_dir():
+        name, root = "folder", Path(name)
+    if options and root is None:
+        _console.usage_error("--set says how a folder is read: give the set and its folder")
     cards = list(DATASETS.values()) if name is None else [dataset_card(name)]
+    found = _found(cards[0].name, root, options) if root is not None else {}
     if as_json:
-        values = [card.to_dict() for card in cards]
+        values = [{**card.to_dict(), **found} for card in cards]
         _console.print_json(values if name is None else values[0])
     elif name is None:
         _console.stdout().print(_listing(cards))
     else:
-        _console.stdout().print(_details(cards[0]))
+        _console.stdout().print(_details(cards[0], found))
+
+
+def _found(name: str, root: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """What lies at ``root``: counts, and the masks in numbers."""
+    from tamperscope.data.datasets import read_dataset
+    from tamperscope.data.mask_summary import summarize_masks
+
+    dataset = read_dataset(name, root, **options)
+    with _console.progress_bar(_console.stderr()) as bar:
+        task = bar.add_task("masks", total=None)
+        masks = summarize_masks(
+            dataset,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    return {
+        "root": str(root),
+        "forged": len(dataset.forged),
+        "authentic": len(dataset.authentic),
+        "masks": masks.to_dict(),
+    }
 
 
 def _listing(cards: "list[DatasetCard]") -> "RenderableType":
@@ -168,7 +214,7 @@ def _listing(cards: "list[DatasetCard]") -> "RenderableType":
     return table
 
 
-def _details(card: "DatasetCard") -> "RenderableType":
+def _details(card: "DatasetCard", found: dict[str, Any]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
 
@@ -178,10 +224,11 @@ def _details(card: "DatasetCard") -> "RenderableType":
         ("terms", card.terms),
         ("get it at", card.source),
         *(("counts", count.line()) for count in card.counts),
-        ("masks", card.polarity or ""),
+        ("masks", f"{card.polarity}: {card.mask_values}" if card.polarity else ""),
         *(("layout", layout) for layout in card.layouts),
         *(("option", f"{option}: {about}") for option, about in card.options),
         *(("mind", trap) for trap in card.traps),
+        *(_found_rows(found) if found else ()),
     ]
     table = Table(
         title=Text.assemble((card.name, "bold"), f"  {card.title}"),
@@ -197,3 +244,24 @@ def _details(card: "DatasetCard") -> "RenderableType":
             table.add_row(Text("" if label == last else label, style="dim"), Text(text))
             last = label
     return table
+
+
+def _found_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    masks = found["masks"]
+    here = f"{found['forged']:,} forged, {found['authentic']:,} authentic in {found['root']}"
+    rows = [("here", printable(here))]
+    if forged := masks["forged"]:
+        values = ", ".join(f"{level} ({share:.1%})" for level, share in masks["values"].items())
+        rows += [
+            ("masks here", f"{masks['polarity']}: {masks['meaning']}"),
+            ("values", f"{values} of the pixels of {masks['masks']:,} masks"),
+            (
+                "forged",
+                f"{forged['median']:.1%} of a picture (median), {forged['mean']:.1%} (mean), "
+                f"{forged['lowest']:.1%} to {forged['highest']:.1%}",
+            ),
+        ]
+    rows += [("unreadable", printable(line)) for line in masks["unreadable"][:_SHOWN]]
+    if (left := len(masks["unreadable"]) - _SHOWN) > 0:
+        rows.append(("unreadable", f"... and {left} more (--json)"))
+    return rows

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from tamperscope.cli import _console, _options
 
@@ -23,6 +24,21 @@ EPILOG = (
 _MIB = 1 << 20
 _BETWEEN_LINES = 30.0
 _BETWEEN_UPDATES = 0.5
+
+
+_RETRY = "--retry-errors"
+
+
+class Command(TyperCommand):
+    """Lets ``--retry-errors`` stand without a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See click."""
+        for i, argument in enumerate(args):
+            bare = argument == _RETRY and (i + 1 == len(args) or args[i + 1].startswith("-"))
+            if bare:
+                args[i] = f"{_RETRY}=passing"
+        return super().parse_args(ctx, args)
 
 
 def batch(
@@ -53,6 +69,20 @@ def batch(
     precision: _options.Precision = "auto",
     max_pixels: _options.MaxPixels = 100_000_000,
     settings: _options.Settings = None,
+    runtime: Annotated[
+        str,
+        typer.Option("--runtime", help="What runs the networks: torch, or onnx for ONNX Runtime."),
+    ] = "torch",
+    onnx: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--onnx",
+            metavar="FILE",
+            help="For --runtime onnx: a file of `tamperscope export`; may be repeated. By default "
+            "the networks are exported on first use, into the user's cache.",
+            show_default=False,
+        ),
+    ] = None,
     column: Annotated[
         str | None,
         typer.Option(
@@ -82,6 +112,17 @@ def batch(
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Only the first so many inputs.", show_default=False),
+    ] = None,
+    retry_errors: Annotated[
+        str | None,
+        typer.Option(
+            _RETRY,
+            metavar="[KINDS]",
+            help="Examine inputs again whose rows say certain errors: passing (those that may go "
+            "well another time; also meant where nothing is said), all, or names with commas "
+            "between them such as WorkerDied,MethodFailed.",
+            show_default=False,
+        ),
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", help="local (this machine) or ray (a cluster).")
@@ -124,12 +165,14 @@ def batch(
     DEST gets rows/part-*.parquet, masks/part-*.tar and report.json. Every picture has a limit on
     time and memory; a worker that dies or hangs is replaced and the rest goes on. Inputs with the
     same bytes are examined once. A run that was stopped or killed at any moment goes on when the
-    same command is given again: nothing is lost and nothing is there twice.
+    same command is given again: nothing is lost and nothing is there twice. --retry-errors has
+    inputs examined again that failed, and replaces their rows.
     """
     _need_pyarrow()
     from tamperscope.batch.config import BatchConfig, Shard
     from tamperscope.batch.run import run_batch
     from tamperscope.batch.summary import text
+    from tamperscope.batch.work import parse_kinds
 
     config = BatchConfig(
         source=source,
@@ -141,12 +184,15 @@ def batch(
         precision=precision,
         max_pixels=max_pixels,
         options=_console.parse_settings(settings or []),
+        runtime=runtime,
+        onnx=tuple(onnx or ()),
         column=column,
         id_column=id_column,
         allow_outside=allow_outside,
         masks=masks,
         shard=Shard.parse(shard),
         limit=limit,
+        retry_errors=frozenset() if retry_errors is None else parse_kinds(retry_errors),
         engine=engine,
         workers=workers,
         ray_address=ray_address,

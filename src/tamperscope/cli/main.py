@@ -90,7 +90,7 @@ def _root(
 
 
 app.command("localize", epilog=localize.EPILOG)(localize.localize)
-app.command("batch", epilog=batch.EPILOG)(batch.batch)
+app.command("batch", cls=batch.Command, epilog=batch.EPILOG)(batch.batch)
 app.command("serve", epilog=serve.EPILOG)(serve.serve)
 app.command("single-sample", epilog=single_sample.EPILOG)(single_sample.single_sample)
 app.command("methods")(methods.methods)

@@ -164,14 +164,20 @@ def _config(**options: object) -> "ServeConfig":
 def _choices(
     names: Sequence[str], presets: Sequence[str], weights: Sequence[str]
 ) -> "tuple[MethodChoice, ...]":
+    """What to serve, checked as far as can be without loading anything: no address is announced
+    for a service that cannot be.
+    """
     from tamperscope import catalog
     from tamperscope.web.config import MethodChoice
+    from tamperscope.weights import resolve
 
     by_preset, by_weights = _pairs("--preset", presets, names), _pairs("--weights", weights, names)
+    for name in names:
+        catalog.preset_of(name, by_preset.get(name))
+    for file in by_weights.values():
+        resolve(file)
     return tuple(
-        MethodChoice(
-            name=catalog.card(name).name, preset=by_preset.get(name), weights=by_weights.get(name)
-        )
+        MethodChoice(name=name, preset=by_preset.get(name), weights=by_weights.get(name))
         for name in names
     )
 

@@ -5,7 +5,9 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +18,13 @@ from tamperscope.data.sample import Sample
 from tamperscope.errors import DataError, ImageError, MissingExtraError
 from tamperscope.image import read_image
 
+Fact = TypeVar("Fact")
+
 Progress = Callable[[int, int], None]
 """Called with (number done, number of pictures)."""
 
-_FAULTS = (ImageError, DataError, MissingExtraError, OSError, MemoryError)
+FAULTS = (ImageError, DataError, MissingExtraError, OSError, MemoryError)
+"""What a file that cannot be read may raise."""
 
 UNCLEAR = (64, 191)
 """Grey levels in between are neither black nor white."""
@@ -66,10 +71,21 @@ def inspect_all(
     masks: False to read the pictures only.
     workers: threads; by default as many as the machine has processors, at most 8.
     """
+    return in_threads(partial(inspect, masks=masks), samples, workers=workers, progress=progress)
+
+
+def in_threads(
+    work: Callable[[Sample], Fact],
+    samples: Sequence[Sample],
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> list[Fact]:
+    """What ``work`` says of every sample, in order; ``progress`` is told as they are done."""
     count = workers or min(8, os.cpu_count() or 1)
-    found: dict[int, PictureFacts] = {}
+    found: dict[int, Fact] = {}
     with ThreadPoolExecutor(count) as pool:
-        tasks = {pool.submit(inspect, s, masks=masks): i for i, s in enumerate(samples)}
+        tasks = {pool.submit(work, sample): i for i, sample in enumerate(samples)}
         for done, task in enumerate(as_completed(tasks), 1):
             found[tasks[task]] = task.result()
             if progress is not None:
@@ -86,7 +102,7 @@ def inspect(sample: Sample, *, masks: bool = True) -> PictureFacts:
         shape = repr(size).encode()
         digest = hashlib.blake2b(image.pixels.data, digest_size=16, key=shape).digest()
         prints = fingerprint_of(image.pixels)
-    except _FAULTS as error:
+    except FAULTS as error:
         picture_fault = str(error) or type(error).__name__
     mask, mask_fault = _mask_facts(sample) if masks else (None, None)
     return PictureFacts(
@@ -107,7 +123,7 @@ def _mask_facts(sample: Sample) -> tuple[MaskFacts | None, str | None]:
         truth = sample.truth()
         assert truth is not None
         parts = [_levels(p, sample.polarity) for p in (sample.mask_path, *sample.further_masks)]
-    except _FAULTS as error:
+    except FAULTS as error:
         return None, str(error) or type(error).__name__
     return (
         MaskFacts(

@@ -104,6 +104,8 @@ def _rare(sample: Sample, entry: Callable[[Path | None], dict[str, str] | None])
     found: dict[str, Any] = {}
     if sample.unmasked:
         found["unmasked"] = sample.unmasked
+    if sample.source is not None:
+        found["source"] = sample.source
     if sample.further_masks:
         found["further_masks"] = [entry(path) for path in sample.further_masks]
     return found
@@ -130,6 +132,7 @@ def _from_entry(entry: dict[str, Any], manifest: Path, polarity: MaskCoding) -> 
         unmasked=entry.get("unmasked"),
         polarity=entry.get("polarity", polarity),
         further_masks=tuple(place(part) for part in entry.get("further_masks", ())),
+        source=entry.get("source"),
     )
 
 

@@ -1,6 +1,7 @@
 """Ground truth as the sets store it, in whatever colours, read as True = forged."""
 
 import os
+from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -12,6 +13,16 @@ from tamperscope.image import DEFAULT_MAX_PIXELS, read_image, read_mask
 MaskCoding: TypeAlias = Literal["forged-white", "forged-black", "forged-nonzero", "forged-green"]
 """How a mask file marks what is forged: above mid-grey, at or below it, anything but 0, or green
 rather than red (the edge masks of the Columbia set)."""
+
+MEANINGS: MappingProxyType[MaskCoding, str] = MappingProxyType(
+    {
+        "forged-white": "values of 128 to 255 (white) mark what is forged",
+        "forged-black": "values of 0 to 127 (black) mark what is forged",
+        "forged-nonzero": "every value but 0 marks what is forged",
+        "forged-green": "pixels with more green than red mark what is forged",
+    }
+)
+"""Which values of a mask file mark what is forged, in words."""
 
 CODINGS: tuple[MaskCoding, ...] = get_args(MaskCoding)
 

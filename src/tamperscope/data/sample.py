@@ -1,9 +1,10 @@
 """One picture of a set, and the set: what is on disk, before any pixel is read."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from tamperscope.image import DEFAULT_MAX_PIXELS
 
 Label = Literal["forged", "authentic"]
 Unmasked = Literal["whole", "unknown"]
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,8 @@ class Sample:
         whose region is not given.
     kind: how it was forged ("splice", "copymove", ...), None where unknown or authentic.
     object_mask_path: a salient object of an authentic picture, for content overlap only.
+    source: the face, video or photo it shows, where several pictures of the set may show the same
+        one: they are no independent samples. None where every picture stands for itself.
 
     Raises DataError when the label and the mask contradict each other.
     """
@@ -42,6 +46,7 @@ class Sample:
     unmasked: Unmasked | None = None
     polarity: MaskCoding = "forged-white"
     further_masks: tuple[Path, ...] = ()
+    source: str | None = None
 
     def __post_init__(self) -> None:
         if self.unmasked and (self.label != "forged" or self.mask_path is not None):
@@ -115,6 +120,11 @@ class Dataset:
         return tuple(s for s in self.samples if s.label == "forged")
 
     @property
+    def forged_sources(self) -> int:
+        """How many faces, videos or photos the forged samples show: at most as many as those."""
+        return len(_by_source(self.forged))
+
+    @property
     def authentic(self) -> tuple[Sample, ...]:
         """Samples without a forged region, in id order."""
         return tuple(s for s in self.samples if s.label == "authentic")
@@ -127,14 +137,11 @@ class Dataset:
         """At most `count` forged and `count` authentic samples, evenly spaced in id order.
 
         Ids often carry the kind of forgery, so the first ones of a set are rarely like the rest.
+        Where pictures have their source in common (a face that several generators changed), as many
+        sources as possible are taken, and their pictures in turns: intervals take pictures for
+        independent.
         """
-
-        def pick(group: tuple[Sample, ...]) -> tuple[Sample, ...]:
-            if len(group) <= count:
-                return group
-            return tuple(group[(2 * i + 1) * len(group) // (2 * count)] for i in range(count))
-
-        return self._cut(count, pick, "evenly spaced")
+        return self._cut(count, lambda group: _spread(group, count), "evenly spaced")
 
     def only(self, ids: Iterable[str]) -> "Dataset":
         """The samples with these ids; DataError names the ids that are not in the set."""
@@ -158,4 +165,38 @@ class Dataset:
             f"{how}: {len(forged)} of {len(self.forged)} forged, "
             f"{len(authentic)} of {len(self.authentic)} authentic"
         )
+        if _shares_sources(self.forged):
+            note += f"; the forged ones of {len(_by_source(forged))} sources"
         return replace(self, samples=forged + authentic, notes={**self.notes, "subset": note})
+
+
+def _spread(group: Sequence[Sample], count: int) -> tuple[Sample, ...]:
+    """At most ``count`` of them, evenly spaced; of as many sources as possible."""
+    if len(group) <= count or not _shares_sources(group):
+        return _evenly(group, count)
+    chosen = _evenly(list(_by_source(group).values()), count)
+    # The first source begins with its first picture, the second with its second, and so on: the
+    # kinds of forgery, by which ids are sorted, take turns.
+    turned = [own[place % len(own) :] + own[: place % len(own)] for place, own in enumerate(chosen)]
+    picked: tuple[Sample, ...] = ()
+    for turn in zip_longest(*turned):
+        there = (sample for sample in turn if sample is not None)
+        picked += _evenly(sorted(there, key=lambda sample: sample.id), count - len(picked))
+    return picked
+
+
+def _evenly(items: Sequence[Item], count: int) -> tuple[Item, ...]:
+    if len(items) <= count:
+        return tuple(items)
+    return tuple(items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count))
+
+
+def _by_source(group: Iterable[Sample]) -> dict[str, list[Sample]]:
+    found: dict[str, list[Sample]] = {}
+    for sample in group:
+        found.setdefault(sample.id if sample.source is None else sample.source, []).append(sample)
+    return found
+
+
+def _shares_sources(group: Sequence[Sample]) -> bool:
+    return len(_by_source(group)) < len(group)

@@ -116,6 +116,8 @@ class _Session:
         options = runtime.SessionOptions()
         options.intra_op_num_threads = _threads()
         options.inter_op_num_threads = 1
+        # Threads that wait by spinning take the cores from what PyTorch does between two networks.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
             self._session = runtime.InferenceSession(os.fspath(path), options, providers=providers)

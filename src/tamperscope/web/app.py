@@ -1,7 +1,7 @@
 """The HTTP side: routes, and nothing that decodes a picture."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -113,6 +113,8 @@ _BODY = {
     }
 }
 _NOT_OF_LOCALIZE = ("not_found", "method_not_allowed")
+LOCALIZE_QUERY = ("method", "mask", "include", "max_side")
+"""The keys that a query to /v1/localize may have."""
 
 
 @router.post(
@@ -140,6 +142,7 @@ async def localize(
     service: Service = request.app.state.service
     pool = service.pool
     try:
+        _check_query(request, LOCALIZE_QUERY)
         with pool.admitted():
             chosen = _choose(service, method)
             upload = await read_upload(request, service.config)
@@ -178,6 +181,13 @@ async def _unless_gone(request: Request, work: "asyncio.Task[Examined]") -> Exam
         gone.cancel()
 
 
+def _check_query(request: Request, known: Sequence[str] = ()) -> None:
+    """A misspelt key would otherwise be answered as if it had not been there."""
+    for key in request.query_params:
+        if key not in known:
+            raise ProblemError("invalid_request", str(unknown("query key", key, known)))
+
+
 def _choose(service: Service, name: str | None) -> str:
     """The method to run, checked as far as it is known by now."""
     pool = service.pool
@@ -192,9 +202,14 @@ def _choose(service: Service, name: str | None) -> str:
     return name
 
 
-@router.get("/v1/methods", response_model=schemas.Methods, responses=_errors("cross_origin"))
+@router.get(
+    "/v1/methods",
+    response_model=schemas.Methods,
+    responses=_errors("cross_origin", "invalid_request"),
+)
 async def methods(request: Request) -> JSONResponse:
     """The methods, what each is and is not, and the limits of this service."""
+    _check_query(request)
     service: Service = request.app.state.service
     config, pool = service.config, service.pool
     cards = {card.name: vars(card) for card in catalog.list_methods()}

@@ -22,6 +22,7 @@ from tamperscope.methods.focal.decision import (
     decide,
     expected_f1_cut,
     image_statistics,
+    own_threshold,
 )
 from tamperscope.methods.focal.features import FeatureMaps, extract
 from tamperscope.methods.focal.network import FocalNetwork
@@ -358,6 +359,17 @@ def test_the_cut_has_the_highest_expected_f1(seed: int) -> None:
 def test_certain_cells_are_all_that_is_cut_out() -> None:
     assert expected_f1_cut(torch.tensor([1.0, 0.0, 1.0, 0.0]))[0] == 2
     assert expected_f1_cut(torch.zeros(7))[0] == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_threshold_lets_in_the_cells_of_the_cut_and_their_equals(seed: int) -> None:
+    drawn = np.random.default_rng(seed).normal(-1, 2, 400).round(1)
+    logits = torch.from_numpy(drawn.astype(np.float32)).view(20, 20)
+    card = Calibration(cut_scale=0.8, cut_bias=-0.5)
+    count, _ = expected_f1_cut(torch.sigmoid(card.cut_scale * logits + card.cut_bias))
+    least = logits.flatten().sort(descending=True).values[count - 1]
+    inside = torch.sigmoid(logits).numpy() > np.float32(own_threshold(logits, card))
+    np.testing.assert_array_equal(inside, (logits >= least).numpy())
 
 
 def test_each_picture_has_its_own_threshold_where_the_card_has_a_cut() -> None:

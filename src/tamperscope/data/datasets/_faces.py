@@ -171,7 +171,13 @@ def as_dataset(name: str, root: Path, pairs: Sequence[FacePair]) -> Dataset:
 
 def _sample(pair: FacePair) -> Sample:
     if not pair.is_fake:
-        return Sample(id=pair.id, image_path=pair.image, mask_path=None, label="authentic")
+        return Sample(
+            id=pair.id,
+            image_path=pair.image,
+            mask_path=None,
+            label="authentic",
+            source=pair.face,
+        )
     unmasked: Unmasked | None = None
     if pair.mask_path is None:
         unmasked = "whole" if pair.variant == "whole" else "unknown"
@@ -182,4 +188,5 @@ def _sample(pair: FacePair) -> Sample:
         label="forged",
         kind=pair.generator,
         unmasked=unmasked,
+        source=pair.face,
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tamperscope.data.masks import MaskCoding
+from tamperscope.data.masks import MEANINGS, MaskCoding
 from tamperscope.data.sample import Dataset
 
 
@@ -60,6 +60,11 @@ class DatasetCard:
     traps: tuple[str, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def mask_values(self) -> str | None:
+        """Which values of a mask mark what is forged, in words; None as for ``polarity``."""
+        return None if self.polarity is None else MEANINGS[self.polarity]
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON: everything but the function."""
         return {
@@ -71,6 +76,7 @@ class DatasetCard:
             "source": self.source,
             "counts": [asdict(count) for count in self.counts],
             "polarity": self.polarity,
+            "mask_values": self.mask_values,
             "layouts": list(self.layouts),
             "traps": list(self.traps),
             "options": dict(self.options),

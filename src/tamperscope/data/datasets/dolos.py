@@ -98,6 +98,7 @@ def load(
             kind=generator,
             unmasked=None if masks else "unknown",
             polarity=POLARITY,
+            source=stem,
         )
         for stem in stems
     ]
@@ -107,7 +108,7 @@ def load_real(root: str | Path, *, faces: str = "celebahq", split: str = "test")
     """The untouched faces, in order of their names; arguments and errors as for `load`."""
     folder = _collection(root, faces) / "real" / _known_split(split)
     return [
-        Sample(id=f"real/{stem}", image_path=path, mask_path=None, label="authentic")
+        Sample(id=f"real/{stem}", image_path=path, mask_path=None, label="authentic", source=stem)
         for stem, path in sorted(_pictures(folder).items())
     ]
 
@@ -137,6 +138,7 @@ def load_whole(
             label="forged",
             kind=name,
             unmasked="whole",
+            source=stem,
         )
         for stem, path in sorted(_pictures(folder).items())
     ]

@@ -1,5 +1,6 @@
 """IMD2020 (Novozamsky, Mahdian and Saic, WACVW 2020): real-life manipulations with masks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from tamperscope.data.datasets._files import (
@@ -50,7 +51,8 @@ def _read_one(folder: Path, orphans: Orphans | None) -> list[Sample]:
     edited = {s: p for s, p in files.items() if not s.endswith((_MASK, _ORIGINAL))}
     prefix = f"{folder.name}/"
     forged = forged_pairs(edited, masks, where=(folder, folder), orphans=orphans, prefix=prefix)
-    return [*forged, *authentic(originals, prefix=prefix)]
+    found = [*forged, *authentic(originals, prefix=prefix)]
+    return [replace(sample, source=folder.name) for sample in found]
 
 
 CARD = DatasetCard(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamperscope import perturb
+from tamperscope.data.generators.base import Generator
 from tamperscope.data.synthesis import history, regions
 
 Array = NDArray[np.uint8]
@@ -32,6 +33,7 @@ def splice(
     fraction: float,
     *,
     camera: float = 0.0,
+    centred: float = regions.CENTRED,
 ) -> Forgery:
     """Paste an object of ``donor`` (or, without a mask, whatever a free shape cuts out of it) into
     ``host``.
@@ -39,16 +41,21 @@ def splice(
     h, w = host.shape[:2]
     donor = history.piece_history(rng, donor, camera=camera)
     if donor_mask is None:
-        mask = regions.free_shape(rng, (h, w), fraction)
+        mask = regions.free_shape(rng, (h, w), fraction, centred=centred)
         return _finish(rng, host, _fit(rng, donor, (h, w)), mask, "splice")
     piece, alpha = _cut_object(donor, donor_mask)
     piece, alpha = _transform(rng, piece, alpha, fraction, (h, w))
-    layer, mask = _place(rng, host, piece, alpha)
+    layer, mask = _place(rng, host, piece, alpha, centred)
     return _finish(rng, host, layer, mask, "splice")
 
 
 def copy_move(
-    rng: np.random.Generator, host: Array, object_mask: Mask | None, fraction: float
+    rng: np.random.Generator,
+    host: Array,
+    object_mask: Mask | None,
+    fraction: float,
+    *,
+    centred: float = regions.CENTRED,
 ) -> Forgery:
     """Copy a region of ``host`` to another place in it, rotated and scaled at random; only the copy
     is marked.
@@ -57,14 +64,14 @@ def copy_move(
     if object_mask is not None and object_mask.sum() > 50 and rng.random() < 0.7:
         source = regions.largest_piece(object_mask)
     else:
-        source = regions.free_shape(rng, (h, w), fraction)
+        source = regions.free_shape(rng, (h, w), fraction, centred=centred)
     if source.sum() < 16:
         return Forgery(image=host, mask=np.zeros((h, w), bool), kind="pristine")
     piece, alpha = _cut_object(host, source)
     limit = float(source.mean())
     if rng.random() < 0.6:
         piece, alpha = _transform(rng, piece, alpha, limit * float(rng.uniform(0.6, 1.3)), (h, w))
-    layer, mask = _place(rng, host, piece, alpha)
+    layer, mask = _place(rng, host, piece, alpha, centred)
     return _finish(rng, host, layer, mask, "copymove")
 
 
@@ -73,6 +80,8 @@ def reprocess(
     host: Array,
     object_mask: Mask | None,
     fraction: float,
+    *,
+    centred: float = regions.CENTRED,
 ) -> Forgery:
     """Give a region another history and leave its content as it is: nothing but traces can tell it.
 
@@ -83,9 +92,10 @@ def reprocess(
     if object_mask is not None and draw < 0.25 and 0.005 < object_mask.mean() < 0.45:
         mask = object_mask
     elif draw < 0.6:
-        mask = regions.avoid(regions.free_shape(rng, size, fraction), object_mask)
+        shape = regions.free_shape(rng, size, fraction, centred=centred)
+        mask = regions.avoid(shape, object_mask)
     else:
-        mask = regions.free_shape(rng, size, fraction)
+        mask = regions.free_shape(rng, size, fraction, centred=centred)
     other = history.degrade(rng, host)
     if rng.random() < 0.6:
         other = history.degrade(rng, other)
@@ -95,26 +105,63 @@ def reprocess(
 
 
 def remove(
-    rng: np.random.Generator, host: Array, object_mask: Mask | None, fraction: float
+    rng: np.random.Generator,
+    host: Array,
+    object_mask: Mask | None,
+    fraction: float,
+    *,
+    centred: float = regions.CENTRED,
 ) -> Forgery:
     """Fill a region from its surroundings: diffusion or fast-marching inpainting, or patches of the
     picture.
     """
-    size = host.shape[:2]
-    if object_mask is not None and 0.005 < object_mask.mean() < 0.25 and rng.random() < 0.5:
-        grown = cv2.dilate(object_mask.astype(np.uint8), np.ones((5, 5), np.uint8))
-        mask = grown.astype(bool)
-    else:
-        mask = regions.free_shape(rng, size, min(fraction, 0.15))
+    mask = _hole(rng, host, object_mask, min(fraction, 0.15), centred)
     filled = _inpaint(rng, host, mask) if rng.random() < 0.5 else _clone_fill(rng, host)
     if rng.random() < 0.3:
         filled = perturb.add_noise(filled, float(rng.uniform(1, 5)), rng)
     return _finish(rng, host, filled, mask, "removal")
 
 
+def regenerate(
+    rng: np.random.Generator,
+    host: Array,
+    object_mask: Mask | None,
+    fraction: float,
+    painter: Generator,
+    *,
+    centred: float = regions.CENTRED,
+) -> Forgery:
+    """Have a generator make the region anew: its pixels carry the traces of a decoder.
+
+    Where the generator's decoder makes the whole picture, half of the time all of it is kept, and
+    half of the time the region alone is put back, as editing programs do.
+    """
+    mask = _hole(rng, host, object_mask, fraction, centred)
+    if mask.sum() < 16:
+        return pristine(host)
+    made = painter.inpaint(host[None], mask[None], seed=int(rng.integers(2**31)))[0]
+    if painter.whole_image and rng.random() < 0.5:
+        return Forgery(image=made, mask=mask, kind="regenerate")
+    return _finish(rng, host, made, mask, "regenerate", blend=False)
+
+
 def pristine(host: Array) -> Forgery:
     """Nothing forged: what the image score learns innocence from."""
     return Forgery(image=host, mask=np.zeros(host.shape[:2], bool), kind="pristine")
+
+
+def _hole(
+    rng: np.random.Generator,
+    host: Array,
+    object_mask: Mask | None,
+    fraction: float,
+    centred: float,
+) -> Mask:
+    """What is to be filled: the salient object, a little grown, or a free shape."""
+    if object_mask is not None and 0.005 < object_mask.mean() < 0.25 and rng.random() < 0.5:
+        grown = cv2.dilate(object_mask.astype(np.uint8), np.ones((5, 5), np.uint8))
+        return grown.astype(bool)
+    return regions.free_shape(rng, host.shape[:2], fraction, centred=centred)
 
 
 def _inpaint(rng: np.random.Generator, host: Array, mask: Mask) -> Array:
@@ -197,13 +244,17 @@ def _warp(
 
 
 def _place(
-    rng: np.random.Generator, host: Array, piece: Array, alpha: NDArray[np.float32]
+    rng: np.random.Generator,
+    host: Array,
+    piece: Array,
+    alpha: NDArray[np.float32],
+    centred: float,
 ) -> tuple[Array, Mask]:
     """Put the piece on a copy of ``host``; returns the layer and its bool mask."""
     h, w = host.shape[:2]
     ph, pw = min(piece.shape[0], h), min(piece.shape[1], w)
     piece, alpha = piece[:ph, :pw], alpha[:ph, :pw]
-    cy, cx = regions.placement(rng, (h, w))
+    cy, cx = regions.placement(rng, (h, w), centred=centred)
     # Mostly inside the frame, sometimes cut by its border.
     slack = 0.0 if rng.random() < 0.75 else 0.4
     y = int(np.clip(cy - ph / 2, -slack * ph, h - ph * (1 - slack)))

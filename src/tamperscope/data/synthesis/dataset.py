@@ -10,11 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamperscope import perturb
+from tamperscope.data.generators.base import Generator
 from tamperscope.data.synthesis import compose, history, regions
 from tamperscope.data.synthesis.sources import PhotoPool, Split, find_photos
 from tamperscope.errors import ConfigError
 
-KINDS = ("splice-object", "splice-shape", "copymove", "reprocess", "removal", "pristine")
+KINDS = (
+    "splice-object",
+    "splice-shape",
+    "copymove",
+    "reprocess",
+    "removal",
+    "regenerate",
+    "pristine",
+)
+_AGAIN = 3
+"""Most forgeries that a picture gets beyond the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +37,7 @@ class SynthesisConfig:
         mixture: share of each kind of forgery (`KINDS`); need not sum to 1.
         min_fraction, max_fraction: share of the picture that is forged, log-uniform between them.
         val_share: share of the photos held back for validation.
+        distinct: leave photos out of validation that are nearly the same as one to train on.
         folders: folders below the photo root to use; empty = all.
         object_sets: sets whose ``masks`` are salient-object masks; None = all.
         weights: how often a photo of each set (by folder name) is drawn; sets not named count their
@@ -35,6 +47,11 @@ class SynthesisConfig:
         lowest_quality: see ``strong_saves``.
         camera: chance that a photo, host or donor, gets the traces of a sensor (mosaic, noise,
             demosaicing) before the rest of its past, in [0, 1].
+        several: chance that a forged picture gets one more forgery of any kind, and after that as
+            many again up to four in all, in [0, 1]; the mask is the union of their regions.
+        centred: share of the forgeries placed around the middle and not anywhere, in [0, 1].
+        generators: names of what fills the regions of the kind ``regenerate`` (see
+            `tamperscope.data.generators.registry`); networks run on the CPU.
         flip: mirror half of the samples; a mirrored JPEG keeps its block grid because the sizes are
             multiples of 8.
     """
@@ -53,12 +70,16 @@ class SynthesisConfig:
     min_fraction: float = 0.01
     max_fraction: float = 0.35
     val_share: float = 0.1
+    distinct: bool = True
     folders: tuple[str, ...] = ()
     object_sets: tuple[str, ...] | None = None
     weights: dict[str, float] = field(default_factory=dict)
     strong_saves: float = 0.18
     lowest_quality: int = 60
     camera: float = 0.0
+    several: float = 0.0
+    centred: float = regions.CENTRED
+    generators: tuple[str, ...] = ("transposed", "nearest", "shuffle", "latent")
     flip: bool = True
 
     def __post_init__(self) -> None:
@@ -73,6 +94,10 @@ class SynthesisConfig:
             raise ConfigError("forged fractions need 0 < min_fraction <= max_fraction < 0.5")
         if not 0 <= self.strong_saves <= 0.86 or not 0 <= self.camera <= 1:
             raise ConfigError("strong_saves must be in [0, 0.86] and camera in [0, 1]")
+        if not 0 <= self.several <= 1 or not 0 <= self.centred <= 1:
+            raise ConfigError("several and centred are shares in [0, 1]")
+        if self.mixture.get("regenerate") and not self.generators:
+            raise ConfigError("the kind 'regenerate' needs generators: name at least one")
         if not 1 <= self.lowest_quality < 90:
             raise ConfigError(f"lowest_quality {self.lowest_quality}: JPEG qualities of 1 to 89")
         if min(self.size) < 32 or any(s % 8 for s in self.size):
@@ -90,12 +115,15 @@ class Synthesizer:
         total = sum(config.mixture.values())
         self._kinds = list(config.mixture)
         self._shares = [config.mixture[k] / total for k in self._kinds]
+        self._painters: dict[str, Generator] = {}
 
     def make(self, rng: np.random.Generator) -> compose.Forgery:
         """A finished picture of ``config.size`` with its mask."""
-        kind = str(rng.choice(self._kinds, p=self._shares))
+        kind = self._draw_kind(rng)
         host, objects = self._frame(rng)
         forged = self._forge(rng, kind, host, objects)
+        if self.config.several and forged.mask.any():
+            forged = self._forge_again(rng, forged)
         if forged.mask.mean() > 0.5:
             # "Forged" means the minority here; a mask over half of the picture would turn the
             # labels round.
@@ -113,6 +141,31 @@ class Synthesizer:
             image=np.ascontiguousarray(image), mask=np.ascontiguousarray(mask), kind=forged.kind
         )
 
+    def _draw_kind(self, rng: np.random.Generator) -> str:
+        return str(rng.choice(self._kinds, p=self._shares))
+
+    def _forge_again(self, rng: np.random.Generator, forged: compose.Forgery) -> compose.Forgery:
+        """More forgeries in the same picture, of other donors and other pasts."""
+        image, mask = forged.image, forged.mask
+        for _ in range(_AGAIN):
+            if rng.random() >= self.config.several:
+                break
+            more = self._forge(rng, self._draw_kind(rng), image, None)
+            if (mask | more.mask).mean() > 0.5:
+                break
+            image, mask = more.image, mask | more.mask
+        return compose.Forgery(image=image, mask=mask, kind=forged.kind)
+
+    def _generator(self, rng: np.random.Generator) -> Generator:
+        """One of the generators, loaded when it is first drawn."""
+        name = str(rng.choice(list(self.config.generators)))
+        if name not in self._painters:
+            # Loaded here: a mixture without this kind must not wait for the networks.
+            from tamperscope.data.generators.registry import load_generator
+
+            self._painters[name] = load_generator(name)
+        return self._painters[name]
+
     def _forge(
         self,
         rng: np.random.Generator,
@@ -120,21 +173,28 @@ class Synthesizer:
         host: NDArray[np.uint8],
         objects: NDArray[np.bool_] | None,
     ) -> compose.Forgery:
-        camera = self.config.camera
+        camera, centred = self.config.camera, self.config.centred
         fraction = regions.area_fraction(rng, self.config.min_fraction, self.config.max_fraction)
         if kind == "splice-object":
             donor, donor_mask = self.pool.draw(rng, with_object=True)
             if donor_mask is not None and donor_mask.sum() > 64:
-                return compose.splice(rng, host, donor, donor_mask, fraction, camera=camera)
+                return compose.splice(
+                    rng, host, donor, donor_mask, fraction, camera=camera, centred=centred
+                )
             kind = "splice-shape"
         if kind == "splice-shape":
-            return compose.splice(rng, host, self.pool.draw(rng)[0], None, fraction, camera=camera)
-        if kind == "copymove":
-            return compose.copy_move(rng, host, objects, fraction)
-        if kind == "reprocess":
-            return compose.reprocess(rng, host, objects, fraction)
-        if kind == "removal":
-            return compose.remove(rng, host, objects, fraction)
+            donor = self.pool.draw(rng)[0]
+            return compose.splice(rng, host, donor, None, fraction, camera=camera, centred=centred)
+        if kind == "regenerate":
+            painter = self._generator(rng)
+            return compose.regenerate(rng, host, objects, fraction, painter, centred=centred)
+        own = {
+            "copymove": compose.copy_move,
+            "reprocess": compose.reprocess,
+            "removal": compose.remove,
+        }
+        if kind in own:
+            return own[kind](rng, host, objects, fraction, centred=centred)
         return compose.pristine(host)
 
     def _frame(
@@ -199,6 +259,7 @@ class SynthesisDataset:
             val_share=self.config.val_share,
             folders=self.config.folders,
             object_sets=self.config.object_sets,
+            distinct=self.config.distinct,
         )
         self.photos = photos
         self.synthesizer = Synthesizer(

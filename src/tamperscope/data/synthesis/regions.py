@@ -8,10 +8,15 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 
+CENTRED = 0.6
+"""Share of the forgeries that are placed around the middle of the picture, unless told."""
 
-def blob(rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Mask:
+
+def blob(
+    rng: np.random.Generator, size: tuple[int, int], fraction: float, *, centred: float = CENTRED
+) -> Mask:
     """An irregular connected region: thresholded smooth noise, of about ``fraction`` of the
-    picture, anywhere in it.
+    picture, placed by `placement`.
     """
     h, w = size
     gh, gw = max(4, h // 8), max(4, w // 8)
@@ -19,7 +24,7 @@ def blob(rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Ma
     sigma = float(rng.uniform(1.2, 3.5))
     smooth = np.asarray(cv2.GaussianBlur(noise, (0, 0), sigma), np.float32)
     smooth /= max(float(smooth.std()), 1e-6)
-    cy, cx = placement(rng, size)
+    cy, cx = placement(rng, size, centred=centred)
     yy, xx = np.mgrid[:gh, :gw]
     distance = np.hypot((yy + 0.5) / gh * h - cy, (xx + 0.5) / gw * w - cx)
     radius = np.sqrt(fraction * h * w / np.pi)
@@ -29,10 +34,12 @@ def blob(rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Ma
     return largest_piece(field > level)
 
 
-def polygon(rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Mask:
+def polygon(
+    rng: np.random.Generator, size: tuple[int, int], fraction: float, *, centred: float = CENTRED
+) -> Mask:
     """A star-shaped polygon, an ellipse or a (rotated) rectangle: what selection tools draw."""
     h, w = size
-    cy, cx = placement(rng, size)
+    cy, cx = placement(rng, size, centred=centred)
     radius = float(np.sqrt(fraction * h * w / np.pi))
     kind = rng.choice(["star", "ellipse", "rectangle"], p=[0.5, 0.25, 0.25])
     stretch = float(np.exp(rng.uniform(-0.6, 0.6)))
@@ -56,12 +63,14 @@ def polygon(rng: np.random.Generator, size: tuple[int, int], fraction: float) ->
     return canvas.astype(bool)
 
 
-def placement(rng: np.random.Generator, size: tuple[int, int]) -> tuple[float, float]:
+def placement(
+    rng: np.random.Generator, size: tuple[int, int], *, centred: float = CENTRED
+) -> tuple[float, float]:
     """A centre (y, x) in pixels: people put what they add where a picture is looked at, but not
-    always.
+    always. ``centred`` is the chance that it is drawn around the middle and not anywhere.
     """
     h, w = size
-    if rng.random() < 0.6:
+    if rng.random() < centred:
         y, x = np.clip(rng.normal(0.5, 0.2, 2), 0.05, 0.95)
     else:
         y, x = rng.uniform(0.05, 0.95, 2)
@@ -73,11 +82,12 @@ def area_fraction(rng: np.random.Generator, low: float = 0.01, high: float = 0.3
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def free_shape(rng: np.random.Generator, size: tuple[int, int], fraction: float) -> Mask:
+def free_shape(
+    rng: np.random.Generator, size: tuple[int, int], fraction: float, *, centred: float = CENTRED
+) -> Mask:
     """A blob or a polygon, whichever the generator draws."""
-    if rng.random() < 0.6:
-        return blob(rng, size, fraction)
-    return polygon(rng, size, fraction)
+    draw = blob if rng.random() < 0.6 else polygon
+    return draw(rng, size, fraction, centred=centred)
 
 
 def largest_piece(mask: Mask) -> Mask:

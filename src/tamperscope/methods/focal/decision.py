@@ -217,9 +217,10 @@ def own_threshold(logits: Tensor, calibration: Calibration) -> float:
     """The balanced probability that a cell of this picture has to exceed, in [0, 1)."""
     probabilities = torch.sigmoid(calibration.cut_scale * logits + calibration.cut_bias)
     count, _ = expected_f1_cut(probabilities)
-    scores = torch.sigmoid(logits).flatten().sort(descending=True).values.numpy()
+    scores = torch.sigmoid(logits).flatten()
+    last = scores.kthvalue(scores.numel() - count + 1).values.numpy()
     # Just below the last cell that is in, so that its equals are in as well.
-    return float(np.nextafter(scores[count - 1], np.float32(0)))
+    return float(np.nextafter(last, np.float32(0)))
 
 
 def _is_number(value: Any) -> bool:
