@@ -421,6 +421,24 @@ def test_weights_that_are_damaged_meanwhile(tmp_path: Path) -> None:
     assert errors(tmp_path / "out")["00/0001a.png"] == "WorkerDied"
 
 
+def test_weights_that_are_exchanged_meanwhile(tmp_path: Path) -> None:
+    ids = archive.archive(tmp_path / "in", 3)
+    archive.write(tmp_path / "in" / "00" / "0001a.png", first=archive.DIE)
+    weights = tmp_path / "weights"
+    weights.write_text("first")
+    values: dict[str, Any] = {"loader": "batch.toys:load_weighted", "weights": str(weights)}
+    config = archive.config(tmp_path / "in", tmp_path / "out", **values)
+    with pytest.raises(TamperscopeError, match="were exchanged while it ran; put the former file"):
+        archive.run_batch(config, tell=lambda progress: _exchange(weights))
+    weights.write_text("first")
+    archive.examine(tmp_path / "in", tmp_path / "out", **values)
+    archive.check_whole(tmp_path / "out", [*ids[:2], "00/0001a.png", ids[2]])
+
+
+def _exchange(weights: Path) -> None:
+    weights.write_text("second")
+
+
 def _damage(weights: Path) -> None:
     weights.write_text("damaged")
 

@@ -48,12 +48,14 @@ class Keeper:
         self._digest: str | None = None
         self._until = 0.0
         self._retries = 0
+        self._described: Any = None
 
     def start(self) -> dict[str, Any]:
         """Have a worker ready; returns how it introduces itself.
 
         Raises:
-            TamperscopeError: the method cannot be loaded, or workers do not start.
+            TamperscopeError: the method cannot be loaded, is another one than before, or workers
+                do not start.
         """
         for left in reversed(range(_START_TRIES)):
             self._process = WorkerProcess(MODULE)
@@ -76,8 +78,19 @@ class Keeper:
             if "failure" in introduction:
                 self.close()
                 raise heard(introduction)
+            self._check_same(introduction.get("describe"))
             return introduction
         raise AssertionError("the last try returns or raises")
+
+    def _check_same(self, described: Any) -> None:
+        """A file that was exchanged under its name must not change the answers within a run."""
+        if self._described is not None and described != self._described:
+            self.close()
+            raise TamperscopeError(
+                "the weights of the method were exchanged while it ran; put the former file back "
+                "and give the same command, or begin another run"
+            )
+        self._described = described
 
     @property
     def pid(self) -> int | None:
