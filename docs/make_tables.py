@@ -12,6 +12,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,8 @@ TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "content": ("content-overlap", markdown_content),
     "speed": ("speed", markdown_speed),
     "dolos": ("dolos-study", _generators),
-    "accuracy": ("benchmark", accuracy_tables),
-    "by_kind": ("benchmark", kinds_tables),
+    "accuracy": ("benchmark", partial(accuracy_tables, references=3)),
+    "by_kind": ("benchmark", partial(kinds_tables, references=3)),
     "protocols": ("benchmark", protocol_tables),
     "robustness": ("benchmark", robustness_tables),
     "service": ("service", _service),

@@ -19,6 +19,7 @@ from tamperscope.bench.board import Board, by_family
 from tamperscope.bench.board_tables import (
     accuracy_tables,
     csv_benchmark,
+    kinds_tables,
     markdown_benchmark,
     protocol_tables,
     robustness_tables,
@@ -119,6 +120,17 @@ def test_methods_come_before_references_best_first(record: dict[str, Any]) -> No
     assert board.ranked(HOSTILE, "ours")[0] == "red"
     means = [board.value(n, HOSTILE, "ours")["mean"] for n in board.ranked(HOSTILE, "ours")[1:]]  # type: ignore[index]
     assert means == sorted(means, reverse=True)
+
+
+def test_tables_may_hold_the_best_references_only(record: dict[str, Any]) -> None:
+    full, short = accuracy_tables([record]), accuracy_tables([record], references=1)
+    references = [line for line in full.splitlines() if "| Reference: " in line]
+    assert len(references) == 2
+    kept = [line for line in full.splitlines() if line != references[1]]
+    assert short.splitlines() == kept
+    assert "Reference" not in accuracy_tables([record], references=0)
+    kinds = kinds_tables([record], references=1)
+    assert kinds.count("Reference: ") == 1 < kinds_tables([record]).count("Reference: ")
 
 
 def test_the_spreadsheet_has_every_number(record: dict[str, Any]) -> None:

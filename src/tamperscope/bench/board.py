@@ -128,8 +128,17 @@ class Board:
         found: Interval | None = numbers[column.name]
         return found
 
-    def ranked(self, dataset: str, protocol: str, column: Column | None = None) -> list[str]:
-        """Methods, best number first (by default the main one), then the references likewise."""
+    def ranked(
+        self,
+        dataset: str,
+        protocol: str,
+        column: Column | None = None,
+        *,
+        references: int | None = None,
+    ) -> list[str]:
+        """Methods, best number first (by default the main one), then the references likewise: all,
+        or as many.
+        """
         by = column or self.leading(dataset, protocol)[0]
 
         def place(name: str) -> tuple[bool, float]:
@@ -137,7 +146,9 @@ class Board:
             mean = float("-inf") if found is None else found["mean"]
             return bool(self.methods[name]["reference"]), -mean if by.higher_is_better else mean
 
-        return sorted(self.methods, key=place)
+        order = sorted(self.methods, key=place)
+        first = sum(not self.methods[name]["reference"] for name in order)
+        return order if references is None else order[: first + references]
 
     def differences(self, dataset: str, protocol: str) -> list[Mapping[str, Any]]:
         """Paired differences between methods on the set, by numbers of the protocol."""

@@ -105,15 +105,17 @@ def main_table(board: Board, dataset: str, protocol: str) -> str:
     return table(head, lines, left=2)
 
 
-def kinds_table(board: Board, dataset: str, protocol: str) -> str:
-    """The first three numbers for each kind of forgery; "" for a set of one kind."""
+def kinds_table(board: Board, dataset: str, protocol: str, *, references: int | None = None) -> str:
+    """The first three numbers for each kind of forgery; "" for a set of one kind. ``references``:
+    only as many, the best ones.
+    """
     kinds = kinds_of(board, dataset, protocol)
     if not kinds:
         return ""
     columns = board.shown(dataset, protocol)[:3]
     order = " / ".join(column.heading for column in columns)
     lines = []
-    for name in board.ranked(dataset, protocol):
+    for name in board.ranked(dataset, protocol, references=references):
         by_kind = board.cell(name, dataset, protocol)["by_kind"]
         cells = [" / ".join(number(by_kind[k][c.name]) for c in columns) for k in kinds]
         lines.append([board.title(name), protocol, *cells])
@@ -167,16 +169,20 @@ def difference_lines(board: Board, dataset: str, protocol: str) -> list[list[str
     ]
 
 
-def accuracy_tables(records: Sequence[Mapping[str, Any]], protocol: str = "ours") -> str:
+def accuracy_tables(
+    records: Sequence[Mapping[str, Any]], protocol: str = "ours", *, references: int | None = None
+) -> str:
     """The numbers most asked for on the unperturbed pictures, of all records in one table; the
-    image AUC also with every picture recompressed alike, where that was measured."""
+    image AUC also with every picture recompressed alike, where that was measured. ``references``:
+    only as many for each set, the best ones.
+    """
     lines: list[list[str]] = []
     titles: dict[str, str] = {}
     for board in (board for board in map(Board, records) if protocol in board.protocols):
         columns = {c.name: c for c in board.columns(protocol) if c.name in MOST_ASKED_FOR}
         titles |= {name: column.heading for name, column in columns.items()}
         for dataset in board.datasets:
-            for method in board.ranked(dataset, protocol):
+            for method in board.ranked(dataset, protocol, references=references):
                 cell = board.cell(method, dataset, protocol)
                 counted = f"{cell['pictures']['forged']} + {cell['pictures']['authentic']}"
                 found = [cell["numbers"][name] for name in columns]
@@ -192,14 +198,18 @@ def accuracy_tables(records: Sequence[Mapping[str, Any]], protocol: str = "ours"
     return table(head, lines, left=3)
 
 
-def kinds_tables(records: Sequence[Mapping[str, Any]], protocol: str = "ours") -> str:
-    """The first numbers for each kind of forgery, a table for each set of several kinds."""
+def kinds_tables(
+    records: Sequence[Mapping[str, Any]], protocol: str = "ours", *, references: int | None = None
+) -> str:
+    """The first numbers for each kind of forgery, a table for each set of several kinds.
+    ``references``: as for `accuracy_tables`.
+    """
     boards = [board for board in map(Board, records) if protocol in board.protocols]
     parts = [
         f"{dataset}:\n\n{made}"
         for board in boards
         for dataset in board.datasets
-        if (made := kinds_table(board, dataset, protocol))
+        if (made := kinds_table(board, dataset, protocol, references=references))
     ]
     return "\n".join(parts)
 
