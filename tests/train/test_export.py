@@ -23,7 +23,7 @@ from tamperscope.train.export import export_run
 from tamperscope.weights import card_for, sha256_of, verify
 from tamperscope.weights.cards import sidecar
 
-SYNTHESIS = {"size": [96, 128], "val_share": 0.5}
+SYNTHESIS = {"size": [96, 128], "val_share": 0.5, "distinct": False}
 
 
 def make_run(folder: Path, **changes: Any) -> Path:
@@ -86,7 +86,7 @@ def test_calibrated_as_exported_not_as_trained(
     def spy(network: Any, **options: Any) -> Any:
         seen.append(network.state_dict()["projection.3.weight"].clone())
         assert not network.training
-        assert options["synthesis"] == {"size": [96, 128], "val_share": 0.5}
+        assert options["synthesis"] == SYNTHESIS
         return original(network, **options)
 
     monkeypatch.setattr(module, "calibrate", spy)
