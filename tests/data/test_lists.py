@@ -53,6 +53,18 @@ def test_every_kind_of_list(ending: str, here: Path) -> None:
     assert kinds == (["splice", "splice", None] if ending in ("csv", "tsv") else [None] * 3)
 
 
+def test_a_table_with_semicolons(here: Path) -> None:
+    (here / "set.csv").write_text("image;mask\nimages/b.png;masks/b.png\nauthentic/c.png;\n")
+    samples = load("list", here / "set.csv")
+    assert [(s.id, s.label) for s in samples] == [
+        ("images/b", "forged"),
+        ("authentic/c", "authentic"),
+    ]
+    (here / "one.csv").write_text("image\nimages/b,1.png\n")
+    layouts.mask(here / "images/b,1.png", 0)
+    assert [s.id for s in load("list", here / "one.csv")] == ["images/b,1"]
+
+
 def test_names_relative_to_a_base_and_with_blanks(here: Path, tmp_path: Path) -> None:
     lists = tmp_path / "lists"
     lists.mkdir()

@@ -237,7 +237,11 @@ def _from_mapping(path: Path, number: int, row: dict[str, Any]) -> Row:
 
 
 def _from_table(path: Path, text: str, separator: str) -> Iterator[Row]:
-    rows = csv.DictReader(text.splitlines(), delimiter=separator)
+    lines = text.splitlines()
+    if separator == "," and lines and "," not in lines[0]:
+        # Spreadsheets of countries with a decimal comma write semicolons.
+        separator = ";"
+    rows = csv.DictReader(lines, delimiter=separator)
     try:
         for number, row in enumerate(rows, 2):
             yield _from_mapping(path, number, {k: v for k, v in row.items() if k is not None})
