@@ -237,7 +237,7 @@ def test_fast_uses_the_weights_that_ship() -> None:
     assert large.size == (700, 900)
     assert large.provenance.notes["shrunk_to"] == [451, 580]
     small = photo(120, 160)
-    same(fast.localize(small), load(copies=False).localize(small))
+    same(fast.localize(small), load().localize(small))
 
 
 @pytest.mark.parametrize("size", [64, 100])

@@ -158,7 +158,7 @@ def _check(ok: bool, name: str, wanted: str) -> None:
 PRESETS: dict[str, FocalConfig] = {
     "default": FocalConfig(),
     "locate": FocalConfig(image_threshold=0.0),
-    "fast": FocalConfig(network_pixels=262_144, copies=False),
+    "fast": FocalConfig(network_pixels=262_144),
     "as-released": FocalConfig(
         geometry="square", clustering="kmeans", pristine="released", copies=False, max_points=0
     ),
