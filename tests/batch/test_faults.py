@@ -405,38 +405,29 @@ def test_weights_that_are_damaged_at_the_start(tmp_path: Path) -> None:
     archive.check_whole(tmp_path / "out", ["00/0000.png", "00/0001.png"])
 
 
-def test_weights_that_are_damaged_meanwhile(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("loader", "error", "message"),
+    [
+        ("load_damaged", WeightsHashError, "are damaged"),
+        ("load_weighted", TamperscopeError, "were exchanged while it ran; put the former file"),
+    ],
+)
+def test_weights_that_are_damaged_or_exchanged_meanwhile(
+    tmp_path: Path, loader: str, error: type[TamperscopeError], message: str
+) -> None:
     ids = archive.archive(tmp_path / "in", 3)
     archive.write(tmp_path / "in" / "00" / "0001a.png", first=archive.DIE)
     weights = tmp_path / "weights"
     weights.write_text("whole")
-    values: dict[str, Any] = {"loader": "batch.toys:load_damaged", "weights": str(weights)}
+    values: dict[str, Any] = {"loader": f"batch.toys:{loader}", "weights": str(weights)}
     config = archive.config(tmp_path / "in", tmp_path / "out", **values)
-    with pytest.raises(WeightsHashError, match="are damaged"):
+    with pytest.raises(error, match=message):
         archive.run_batch(config, tell=lambda progress: _damage(weights))
     weights.write_text("whole")
     archive.examine(tmp_path / "in", tmp_path / "out", **values)
     expected = [*ids[:2], "00/0001a.png", ids[2]]
     archive.check_whole(tmp_path / "out", expected)
     assert errors(tmp_path / "out")["00/0001a.png"] == "WorkerDied"
-
-
-def test_weights_that_are_exchanged_meanwhile(tmp_path: Path) -> None:
-    ids = archive.archive(tmp_path / "in", 3)
-    archive.write(tmp_path / "in" / "00" / "0001a.png", first=archive.DIE)
-    weights = tmp_path / "weights"
-    weights.write_text("first")
-    values: dict[str, Any] = {"loader": "batch.toys:load_weighted", "weights": str(weights)}
-    config = archive.config(tmp_path / "in", tmp_path / "out", **values)
-    with pytest.raises(TamperscopeError, match="were exchanged while it ran; put the former file"):
-        archive.run_batch(config, tell=lambda progress: _exchange(weights))
-    weights.write_text("first")
-    archive.examine(tmp_path / "in", tmp_path / "out", **values)
-    archive.check_whole(tmp_path / "out", [*ids[:2], "00/0001a.png", ids[2]])
-
-
-def _exchange(weights: Path) -> None:
-    weights.write_text("second")
 
 
 def _damage(weights: Path) -> None:

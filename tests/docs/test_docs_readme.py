@@ -1,17 +1,16 @@
 """What the README shows runs as it stands, and what it states is backed by a file."""
 
-import importlib.util
 import re
 import shlex
 import shutil
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from scripts import load_script
 from tamperscope.bench.protocols import PROTOCOLS
 from tamperscope.bench.tables import load_records
 from tamperscope.cli.main import app
@@ -59,30 +58,21 @@ def test_commands_run(clone: Path, command: str) -> None:
     assert result.exit_code == 0, result.output
 
 
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / name)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_cli_page_is_current() -> None:
-    page = script("docs/make_cli.py").page()
+    page = load_script("docs/make_cli.py").page()
     written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert written == page, "run: python docs/make_cli.py"
 
 
 def test_readme_tables_are_those_of_the_records() -> None:
-    tables = script("docs/make_tables.py")
+    tables = load_script("docs/make_tables.py")
     assert tables.filled(README, load_records(ROOT / "results")) == README, (
         "run: python docs/make_tables.py"
     )
 
 
 def test_training_table_is_that_of_the_logs() -> None:
-    tables = script("docs/make_tables.py")
+    tables = load_script("docs/make_tables.py")
     text = tables.TRAINING.read_text(encoding="utf-8")
     made = tables.with_runs(text, ROOT / "results" / "training")
     assert made == text, "run: python docs/make_tables.py"
@@ -90,7 +80,7 @@ def test_training_table_is_that_of_the_logs() -> None:
 
 
 def test_tables_fill_their_markers_and_nothing_else() -> None:
-    tables = script("docs/make_tables.py")
+    tables = load_script("docs/make_tables.py")
     text = "a\n<!-- table: speed -->\nold\n<!-- end of table -->\nb 0.5\n"
     assert tables.filled(text, []) == text.replace("old\n", tables.NONE_YET)
     names = re.findall(r"<!-- table: (\w+)[ \w-]* -->", README)
@@ -100,7 +90,7 @@ def test_tables_fill_their_markers_and_nothing_else() -> None:
 
 
 def test_a_marker_may_name_the_records_it_takes() -> None:
-    tables = script("docs/make_tables.py")
+    tables = load_script("docs/make_tables.py")
     text = "<!-- table: accuracy {} -->\n<!-- end of table -->\n"
     made = tables.filled(text.format("benchmark-main"), [])
     assert "| casia1 (918 + 400) | ours |" in made
@@ -108,7 +98,7 @@ def test_a_marker_may_name_the_records_it_takes() -> None:
 
 
 def test_published_numbers_have_a_source_and_are_no_one_s_here() -> None:
-    tables = script("docs/make_tables.py")
+    tables = load_script("docs/make_tables.py")
     text = (ROOT / "results" / "published.toml").read_text(encoding="utf-8")
     page = (ROOT / "docs" / "published.md").read_text(encoding="utf-8")
     assert tables.published_page(text) == page, "run: python docs/make_tables.py"
@@ -164,7 +154,7 @@ def test_examples_stay_small_and_are_all_described() -> None:
 
 def test_examples_can_be_made_again(tmp_path: Path) -> None:
     pytest.importorskip("skimage", reason="the pictures come from scikit-image")
-    script("examples/make_examples.py").main(tmp_path)
+    load_script("examples/make_examples.py").main(tmp_path)
     made = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert len(made) == 6
     for path in made:

@@ -1,6 +1,5 @@
 """docs/scale.md: its code runs on what a run leaves, its table is that of the records."""
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from batch.archive import LOADER, archive
+from scripts import load_script
 from tamperscope.batch import BatchConfig, parts, run_batch
 from tamperscope.bench.tables import load_records
 
@@ -16,12 +16,7 @@ PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 
 
 def tables() -> Any:
-    spec = importlib.util.spec_from_file_location("make_tables", ROOT / "docs" / "make_tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/make_tables.py")
 
 
 def test_the_table_is_that_of_the_records() -> None:

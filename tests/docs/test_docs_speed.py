@@ -1,10 +1,10 @@
 """docs/speed.md: its tables are those of the record, and its commands are ones the script knows."""
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
 
+from scripts import load_script
 from tamperscope.bench.tables import load_records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,12 +12,7 @@ PAGE = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
 
 
 def tables() -> Any:
-    spec = importlib.util.spec_from_file_location("make_tables", ROOT / "docs" / "make_tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("docs/make_tables.py")
 
 
 def test_the_tables_are_those_of_the_record() -> None:

@@ -1,6 +1,5 @@
 """Dockerfile and compose.yaml say nothing that the program does not know; no container."""
 
-import importlib.util
 import json
 import re
 import shlex
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from scripts import load_script
 from tamperscope.bench.tables import load_records
 from tamperscope.cli.main import app
 from tamperscope.web import server
@@ -161,11 +161,7 @@ def test_the_page_about_it_shows_the_same_commands() -> None:
 
 
 def test_the_table_of_costs_is_made_from_the_record() -> None:
-    spec = importlib.util.spec_from_file_location("make_tables", ROOT / "docs" / "make_tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
+    tables = load_script("docs/make_tables.py")
     page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
     assert "<!-- table: service -->" in page
     assert tables.filled(page, load_records(ROOT / "results")) == page, (

@@ -65,11 +65,18 @@ def clean_mask(mask: NDArray[np.bool_], config: PostprocessConfig) -> NDArray[np
     _check_mask(mask)
     mask = closing(opening(mask, config.opening), config.closing)
     if config.fill_holes:
-        mask = ndimage.binary_fill_holes(mask)
+        mask = fill_holes(mask)
     mask = erosion(dilation(mask, config.dilation), config.erosion)
     smallest = max(config.min_region_px, config.min_region_fraction * mask.size)
     mask = remove_small_regions(mask, smallest)
     return largest_component(mask) if config.largest_component else mask
+
+
+def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """``mask`` with its holes: background that does not reach the edge by its four neighbours."""
+    background = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
+    _, labels = cv2.connectedComponents(background, connectivity=4)
+    return np.asarray(labels[1:-1, 1:-1] != labels[0, 0])
 
 
 def dilation(mask: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:

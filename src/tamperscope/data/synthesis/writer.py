@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PILImage
 
-from tamperscope.data.synthesis.dataset import SynthesisConfig, SynthesisDataset, config_from_dict
+from tamperscope.data.synthesis.dataset import SynthesisDataset, config_from_dict
 from tamperscope.data.synthesis.sources import Split
 from tamperscope.errors import ConfigError, DataError
 
@@ -73,11 +73,10 @@ def write_dataset(
             _write_one(dataset, folder, index)
             done = _tick(done, progress)
     else:
-        arguments = (config, split, str(photos), seed, count)
         # Not by fork: a child of a process whose libraries run threads can wait for them for ever.
         spawn = get_context("spawn")
         with ProcessPoolExecutor(
-            workers, mp_context=spawn, initializer=_start, initargs=arguments
+            workers, mp_context=spawn, initializer=_start, initargs=(dataset,)
         ) as pool:
             jobs = ((str(folder), i) for i in todo)
             for _ in pool.map(_write_in_worker, jobs, chunksize=4):
@@ -108,12 +107,12 @@ def _prepare(folder: Path, settings: dict[str, Any]) -> None:
         ) from error
 
 
-def _start(config: SynthesisConfig, split: Split, root: str, seed: int, count: int) -> None:
+def _start(dataset: SynthesisDataset) -> None:
     import cv2
 
     global _worker_dataset
     cv2.setNumThreads(1)
-    _worker_dataset = SynthesisDataset(config, split=split, root=root, seed=seed, length=count)
+    _worker_dataset = dataset
 
 
 def _write_in_worker(job: tuple[str, int]) -> None:

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft
 
+from tamperscope.clustering.postprocess import fill_holes
+
 Plane = NDArray[np.float32]
 
 # Side of the correlation window, and the least distance between a region and its copy, in pixels.
@@ -132,7 +134,7 @@ def _matching(layers: _Layers, dy: int, dx: int) -> NDArray[np.bool_]:
     proven[0] = False
     # Most offsets prove nothing, and what follows is most of the work.
     if proven.any():
-        out[ya, xa] = _filled(_closed(proven[regions]))
+        out[ya, xa] = fill_holes(_closed(proven[regions]))
     return out
 
 
@@ -143,13 +145,6 @@ def _closed(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
     closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, cross, iterations=_CLOSING)
     inner = slice(_CLOSING + 1, -_CLOSING - 1)
     return np.asarray(closed[inner, inner] > 0)
-
-
-def _filled(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """With its holes: background that does not reach the border by its four neighbours."""
-    background = np.pad(~region, 1, constant_values=True).astype(np.uint8)
-    _, labels = cv2.connectedComponents(background, connectivity=4)
-    return np.asarray(labels[1:-1, 1:-1] != labels[0, 0])
 
 
 def _shifted(region: NDArray[np.bool_], dy: int, dx: int) -> NDArray[np.bool_]:
