@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -63,3 +66,34 @@ def test_the_network_gets_zero_to_one(channels_last: bool) -> None:
     x = to_network({"image": image}, torch.device("cpu"), channels_last)
     torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([0.0, 0.2, 1.0]))
     assert x.is_contiguous(memory_format=torch.channels_last) == channels_last
+
+
+_USES_OPENCV_THEN_LOADS = """
+import cv2, numpy as np, torch
+from tamperscope.train.batches import Sharding, train_loader
+
+class Noise:
+    def __len__(self): return 8
+    def __getitem__(self, index):
+        image = torch.full((3, 8, 8), index, dtype=torch.uint8)
+        return {"image": image, "mask": torch.zeros(8, 8), "kind": "pristine"}
+
+cv2.setNumThreads(4)
+cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.float32), (0, 0), 3.0)
+loader = train_loader(
+    Noise(), Sharding(batch_size=4), start=0, stop=8, num_workers=1, prefetch=2, seed=0
+)
+print(sum(len(batch["kind"]) for batch in loader))
+"""
+
+
+def test_workers_start_after_opencv_has_run_threads_in_the_parent() -> None:
+    # It hung for ever: a forked child has the record of OpenCV's threads, but not the threads.
+    done = subprocess.run(
+        [sys.executable, "-c", _USES_OPENCV_THEN_LOADS],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.strip() == "8"

@@ -123,6 +123,10 @@ def fixed_loader(
 def _loader(
     source: SampleSource, batches: Any, num_workers: int, prefetch: int, seed: int
 ) -> DataLoader[dict[str, Any]]:
+    if num_workers:
+        # Workers are forked. OpenCV's threads are not there in the child, which would wait for them
+        # for ever, so they are ended here, before.
+        _one_opencv_thread()
     return DataLoader(
         source,  # type: ignore[arg-type]  # only __getitem__ is used with a batch sampler
         batch_sampler=batches,
@@ -142,6 +146,10 @@ def _start_worker(worker: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
+    _one_opencv_thread()
+
+
+def _one_opencv_thread() -> None:
     try:
         import cv2
     except ImportError:
