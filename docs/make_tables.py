@@ -42,6 +42,7 @@ SERVE = ROOT / "docs" / "serve.md"
 DIAGNOSIS = ROOT / "docs" / "diagnosis.md"
 SPEED = ROOT / "docs" / "speed.md"
 EXPORT = ROOT / "docs" / "export.md"
+METHODS = ROOT / "docs" / "methods.md"
 RESULTS = ROOT / "results"
 NONE_YET = "No record yet.\n"
 
@@ -122,6 +123,31 @@ def _scale_of(record: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", f"{found}.", "", facts]) + "\n"
 
 
+def _copied(records: Records) -> str:
+    """How many copy-moves are found, at each share of untouched pictures flagged."""
+    numbers = records[0]["numbers"]
+    ways = {
+        "keypoints and offsets": "by_keypoints_and_offsets",
+        "offsets alone": "by_offsets_alone",
+    }
+    shares = [row["false_alarms"] for row in numbers["by_offsets_alone"]]
+    lines = [
+        "| Copy-moves found, with untouched pictures flagged: | "
+        f"{' | '.join(f'{share:.1%}' for share in shares)} |",
+        f"|---|{'---:|' * len(shares)}",
+    ]
+    for name, key in ways.items():
+        cells = [f"{row['found']:.0%}" for row in numbers[key]]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    sides = numbers["which_is_the_copy"]
+    facts = (
+        f"{numbers['copy_moves']} copy-moves, {numbers['untouched']} untouched pictures; "
+        f"{numbers['seconds']:.2f} s a picture on one core. Of {sides['pictures']} pairs the place "
+        f"with more evidence is the copy in {sides['right']:.0%}."
+    )
+    return "\n".join([*lines, "", facts]) + "\n"
+
+
 TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "content": ("content-overlap", markdown_content),
     "speed": ("speed", markdown_speed),
@@ -133,6 +159,7 @@ TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "service": ("service", _service),
     "scale": ("batch", _scale),
     "diagnosis": ("diagnosis", lambda records: "\n".join(map(diagnosis_tables, records))),
+    "copied": ("copied-regions", _copied),
     "engines": ("engines", engines_table),
     "methods_speed": ("methods-speed", methods_table),
     "evaluation_speed": ("methods-speed", evaluation_table),
@@ -211,7 +238,7 @@ if __name__ == "__main__":
     )
     published = (RESULTS / "published.toml").read_text(encoding="utf-8")
     PUBLISHED.write_text(published_page(published), encoding="utf-8")
-    for page in (README, SCALE, SERVE, DIAGNOSIS, SPEED, EXPORT):
+    for page in (README, SCALE, SERVE, DIAGNOSIS, SPEED, EXPORT, METHODS):
         page.write_text(
             filled(page.read_text(encoding="utf-8"), load_records(RESULTS)), encoding="utf-8"
         )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import numpy as np
 import pytest
@@ -267,3 +268,16 @@ def test_only_a_probability_is_called_one(kind: MapKind) -> None:
 def test_printable_keeps_text_and_escapes_commands() -> None:
     assert wording.printable("Été 2026 (1).jpg") == "Été 2026 (1).jpg"
     assert wording.printable("a\x1b[31m\n\u202e\udcff") == "a\\x1b[31m\\n\\u202e\\udcff"
+
+
+@pytest.mark.parametrize("flagged", [True, False])
+def test_a_region_that_stands_twice_is_put_in_words(
+    flagged: bool, mask: np.ndarray, make_result: Make
+) -> None:
+    plain = make_result(mask if flagged else np.zeros_like(mask))
+    pair = {"confidence": 0.93, "boxes": [[0, 0, 9, 9], [20, 3, 9, 9]]}
+    notes: dict[str, Any] = {**plain.provenance.notes, "copied": [pair]}
+    twice = replace(plain, provenance=replace(plain.provenance, notes=notes))
+    assert ("twice" in wording.verdict(twice)) == flagged
+    assert "compare the two places" in wording.explain_score(twice)
+    assert "twice" not in wording.verdict(plain) + wording.explain_score(plain)

@@ -1,4 +1,7 @@
 import io
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -163,3 +166,38 @@ def test_color_bar_runs_from_dark_to_light() -> None:
     bar = draw.color_bar(10, 3)
     assert bar.shape == (3, 10, 3)
     assert bar[0, 0].sum() < 10 < 600 < bar[0, -1].sum()
+
+
+def test_places_that_are_alike_are_framed_and_joined(make_result: Callable[..., Any]) -> None:
+    plain = make_result(np.zeros((100, 200), bool))
+    pair: Any = {"confidence": 0.9, "boxes": [[10, 20, 40, 30], [120, 20, 40, 30]]}
+    provenance = replace(plain.provenance, notes={"copied": [pair]})
+    result = replace(plain, provenance=provenance)
+    assert draw.pairs_of(result, (50, 100)) == [((5, 10, 25, 25), (60, 10, 80, 25))]
+    assert draw.pairs_of(plain, (50, 100)) == []
+    grey = np.full((100, 200, 3), 99, np.uint8)
+    found = draw.draw_pairs(grey, draw.pairs_of(result, grey.shape))
+    blue = (found == draw.PAIR).all(2)
+    assert blue[20, 10:51].all()
+    assert blue[50, 120:161].all()
+    assert blue[20:51, 10].all()
+    assert blue[35, 50:121].all()
+    assert not blue[25:45, 15:45].any()
+    assert not blue[60:].any()
+    assert (grey == 99).all()
+    assert draw.draw_pairs(grey, []) is grey
+
+
+@pytest.mark.parametrize("named", [7, "x", [7], [{}], [{"boxes": [[1, 2]]}], [{"boxes": "abcd"}]])
+def test_notes_that_name_no_boxes_frame_nothing(
+    named: Any, make_result: Callable[..., Any]
+) -> None:
+    plain = make_result(np.zeros((10, 20), bool))
+    provenance = replace(plain.provenance, notes={"copied": named})
+    assert draw.pairs_of(replace(plain, provenance=provenance), (10, 20)) == []
+
+
+@pytest.mark.parametrize("second", [(10, 20, 50, 50), (15, 25, 55, 55), (10, 60, 50, 90)])
+def test_frames_that_touch_or_coincide(second: tuple[int, ...]) -> None:
+    found = draw.draw_pairs(np.zeros((100, 100, 3), np.uint8), [((10, 20, 50, 50), second)])
+    assert (found[20, 10] == draw.PAIR).all()

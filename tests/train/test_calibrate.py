@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from hostile import encode, photo
 from methods.focal.toys import bare, box, mean_colour, tiny_network, two_regions
 from tamperscope.data.synthesis import sources
+from tamperscope.data.synthesis.sources import Photo
 from tamperscope.errors import ConfigError, DataError, TrainingError
 from tamperscope.methods.focal.config import FocalConfig
 from tamperscope.methods.focal.decision import Calibration, cell_logits, decide
 from tamperscope.methods.focal.features import FeatureMaps
-from tamperscope.train.calibrate import CalibrationReport, _Picture, calibrate, fit
+from tamperscope.train.calibrate import CalibrationReport, _Picture, _shuffled, calibrate, fit
 
 # The photos are smooth and noisy, which makes each the near-duplicate of another.
 SYNTHESIS: dict[str, Any] = {"size": [96, 128], "val_share": 0.4, "distinct": False}
@@ -188,13 +189,35 @@ def test_false_alarms_have_a_price() -> None:
 def test_copies_may_only_speak_for_a_forgery() -> None:
     def with_copies(p: _Picture, sign: float) -> _Picture:
         copies = torch.from_numpy((p.mask if sign > 0 else ~p.mask).astype(np.float32))
-        return replace(p, maps=replace(p.maps, copies=copies))
+        return replace(p, maps=replace(p.maps, copies=copies.expand(1, 2, *copies.shape)))
 
     for sign in (1.0, -1.0):
         pictures = [with_copies(p, sign) for p in collection(0.8)]
         found = fit(pictures, max_false_pixels=0.04, use_margin=True).calibration.copies
         assert (found > 0) == (sign > 0)
         assert found >= 0
+
+
+def test_the_surest_copy_counts_for_the_image_score() -> None:
+    """Where it is all that tells forged pictures from untouched ones."""
+    pictures = []
+    for p in collection(0.0):
+        shape = p.mask.shape
+        copies = torch.full((1, 2, *shape), 0.9) if p.mask.any() else torch.zeros(0, 2, *shape)
+        pictures.append(replace(p, maps=replace(p.maps, copies=copies)))
+    report = fit(pictures, max_false_pixels=1.0, use_margin=False)
+    assert report.calibration.image_copies > 0
+    assert report.numbers["image_auc"] == 1.0
+
+
+def test_photos_come_as_often_as_their_folders_weigh() -> None:
+    photos = [Photo(path=Path(f"few/{i}.jpg")) for i in range(20)]
+    photos += [Photo(path=Path(f"many/{i}.jpg")) for i in range(200)]
+    rng = np.random.default_rng(0)
+    orders = [_shuffled(photos, {"few": 1.0, "many": 1.0}, rng) for _ in range(40)]
+    assert all(sorted(order) == list(range(220)) for order in orders)
+    first = [index < 20 for order in orders for index in order[:4]]
+    assert 0.3 < np.mean(first) < 0.7
 
 
 def test_large_pictures_do_not_outvote_small_ones() -> None:

@@ -175,9 +175,10 @@ def write_outputs(
     result.save(folder, stem)
     result.save_mask(folder / (stem + KINDS["mask"]))
     shown = shown_map(result)
+    pairs = draw.pairs_of(result, image.pixels.shape)
     drawn = {
         "heatmap": draw.heatmap(shown),
-        "overlay": draw.overlay(image.pixels, shown, result.mask),
+        "overlay": draw.overlay(image.pixels, shown, result.mask, pairs),
     }
     if result.map_kind is MapKind.FAKENESS:
         drawn["fakeness"] = grey_levels(result)

@@ -193,10 +193,12 @@ def _small_map(result: Localization, max_side: int) -> NDArray[np.float32]:
 
 
 def _small_overlay(pixels: RGB, result: Localization, max_side: int) -> RGB:
+    small = draw.shrink(pixels, max_side)
     return draw.overlay(
-        draw.shrink(pixels, max_side),
+        small,
         _small_map(result, max_side),
         draw.shrink_mask(result.mask, max_side),
+        draw.pairs_of(result, small.shape),
     )
 
 

@@ -5,15 +5,18 @@ Pictures are RGB uint8 (h, w, 3), maps float (h, w) in [0, 1], masks bool (h, w)
 
 import io
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+from PIL import ImageDraw
 
 from tamperscope.errors import ResultError
 from tamperscope.report._inferno import INFERNO_HEX
+from tamperscope.result import Localization
 
 __all__ = [
     "CONTOUR_INSIDE",
@@ -21,10 +24,12 @@ __all__ = [
     "color_bar",
     "contour_thickness",
     "draw_contour",
+    "draw_pairs",
     "encode_jpeg",
     "encode_png",
     "heatmap",
     "overlay",
+    "pairs_of",
     "shrink",
     "shrink_mask",
 ]
@@ -34,6 +39,12 @@ CONTOUR_INSIDE = (0, 0, 0)
 """Black line just inside the mask, where the heat is light."""
 CONTOUR_OUTSIDE = (255, 255, 255)
 """White line just outside the mask, where the picture is dimmed."""
+
+PAIR = (120, 220, 255)
+"""Light blue frames of places that are alike: no colour of the heat."""
+
+Box = tuple[float, ...]
+Pair = tuple[Box, Box]
 
 _DIM = 0.75
 _HEAT_OPACITY = 0.6
@@ -59,7 +70,12 @@ def heatmap(score_map: NDArray[np.floating[Any]]) -> RGB:
     return _table()[levels]
 
 
-def overlay(pixels: RGB, score_map: NDArray[np.floating[Any]], mask: NDArray[np.bool_]) -> RGB:
+def overlay(
+    pixels: RGB,
+    score_map: NDArray[np.floating[Any]],
+    mask: NDArray[np.bool_],
+    pairs: Sequence[Pair] = (),
+) -> RGB:
     """Lay the heat and the mask contour over a slightly dimmed, partly greyed picture.
 
     The heat is the more opaque the higher the score, so the picture stays readable where nothing
@@ -69,6 +85,7 @@ def overlay(pixels: RGB, score_map: NDArray[np.floating[Any]], mask: NDArray[np.
         pixels: RGB uint8 (h, w, 3).
         score_map: float (h, w) in [0, 1].
         mask: bool (h, w), True = forged. An empty mask draws no contour.
+        pairs: places that are alike, as by `pairs_of`.
 
     Returns:
         RGB uint8 (h, w, 3).
@@ -90,7 +107,7 @@ def overlay(pixels: RGB, score_map: NDArray[np.floating[Any]], mask: NDArray[np.
         heat = table[np.rint(scores * 255.0).astype(np.uint8)]
         weight = (_HEAT_OPACITY * scores)[..., None]
         out[rows] = np.rint(base + weight * (heat - base))
-    return draw_contour(out, mask)
+    return draw_pairs(draw_contour(out, mask), pairs)
 
 
 def draw_contour(pixels: RGB, mask: NDArray[np.bool_], thickness: int | None = None) -> RGB:
@@ -123,6 +140,63 @@ def draw_contour(pixels: RGB, mask: NDArray[np.bool_], thickness: int | None = N
     out[box][_dilate(region, width) & ~region] = CONTOUR_OUTSIDE
     out[box][region & ~_erode(mask, box, width)] = CONTOUR_INSIDE
     return out
+
+
+def pairs_of(result: Localization, size: tuple[int, ...]) -> list[Pair]:
+    """The copied regions that the notes of a result name, for a picture of ``size`` (h, w): two
+    boxes (left, top, right, bottom) each.
+    """
+    named: Any = result.provenance.notes.get("copied")
+    height, width = result.mask.shape
+    scale = np.array([size[1] / width, size[0] / height])
+    pairs: list[Pair] = []
+    for entry in named if isinstance(named, list) else []:
+        try:
+            boxes = np.array(entry["boxes"], float).reshape(2, 2, 2)
+        except (KeyError, TypeError, ValueError):
+            # A result from a file may hold anything.
+            continue
+        boxes[:, 1] += boxes[:, 0]
+        first, second = (tuple(float(v) for v in (box * scale).flat) for box in boxes)
+        pairs.append((first, second))
+    return pairs
+
+
+def draw_pairs(pixels: RGB, pairs: Sequence[Pair]) -> RGB:
+    """Frame both places of each pair and join the frames: light blue lines with black ones below.
+
+    Args:
+        pixels: RGB uint8 (h, w, 3); not changed.
+        pairs: boxes as by `pairs_of`.
+
+    Returns:
+        RGB uint8 (h, w, 3).
+    """
+    if not pairs:
+        return pixels
+    picture = PILImage.fromarray(pixels)
+    pen, width = ImageDraw.Draw(picture), contour_thickness(pixels.shape[:2])
+    for colour, thick in (((0, 0, 0), 3 * width), (PAIR, width)):
+        for first, second in pairs:
+            a, b = _facing(first, second), _facing(second, first)
+            pen.line([a, b], fill=colour, width=thick)
+            for left, top, right, bottom in (first, second):
+                corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+                pen.line(corners, fill=colour, width=thick)
+    return np.array(picture)
+
+
+def _facing(box: Box, other: Box) -> tuple[float, float]:
+    """Where the line from the middle of ``box`` to that of ``other`` leaves ``box``."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    dx, dy = (other[0] + other[2]) / 2 - x, (other[1] + other[3]) / 2 - y
+    reach = [
+        half / abs(d)
+        for half, d in (((box[2] - box[0]) / 2, dx), ((box[3] - box[1]) / 2, dy))
+        if d != 0
+    ]
+    share = min([1.0, *reach])
+    return x + share * dx, y + share * dy
 
 
 def contour_thickness(size: tuple[int, ...]) -> int:

@@ -39,6 +39,8 @@ def verdict(result: Localization) -> str:
         share = percent(result.forged_fraction)
         found = f"suspicious region: {share} of the picture, score {result.image_score:.2f}"
         named = ", ".join(f"{name} {value}" for name, value in parts(result)[:_NAMED_PARTS])
+        if stands_twice(result):
+            found += "; a region stands in the picture twice"
         return f"{found} ({named})" if named else found
     if result.provenance.notes.get("picture") == "fake":
         return (
@@ -59,12 +61,22 @@ def parts(result: Localization) -> list[tuple[str, str]]:
     return [(printable(name), f"{value:.2f}".removeprefix("0")) for name, value in ordered]
 
 
+def stands_twice(result: Localization) -> bool:
+    """Whether a region that stands in the picture twice was found."""
+    return bool(result.provenance.notes.get("copied"))
+
+
 def explain_score(result: Localization) -> str:
     """What the image score of this result means, and what it does not, in plain language."""
     meaning = (
         f"The score runs from 0 to 1 and says how strongly the method holds that some part of "
         f"this picture has another history than the rest. Here it is {result.image_score:.2f}. "
     )
+    if stands_twice(result):
+        meaning += (
+            "A region stands in this picture twice, which speaks for a copy unless things are "
+            "alike by design, as windows and prints are: compare the two places. "
+        )
     if result.flagged:
         return meaning + (
             "It is not the probability that the picture is a forgery. Retouching, text, strong "

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from tamperscope.data.synthesis import SynthesisConfig, SynthesisDataset, Synthesizer
 from tamperscope.data.synthesis.dataset import config_from_dict
-from tamperscope.data.synthesis.sources import Photo, PhotoPool, read_photo
+from tamperscope.data.synthesis.sources import Photo, PhotoPool, group_of, read_photo
 from tamperscope.errors import ImageError, TrainingError
 from tamperscope.methods.focal.config import FocalConfig
 from tamperscope.methods.focal.decision import (
@@ -33,6 +33,7 @@ from tamperscope.methods.focal.decision import (
     image_score,
     image_statistics,
     own_threshold,
+    surest_copy,
 )
 from tamperscope.methods.focal.features import FeatureMaps, extract
 from tamperscope.methods.focal.network import FocalNetwork
@@ -67,8 +68,8 @@ def calibrate(
     *,
     data_root: str | Path,
     synthesis: dict[str, Any],
-    forged: int = 240,
-    authentic: int = 120,
+    forged: int = 480,
+    authentic: int = 320,
     seed: int = 1,
     max_false_pixels: float = 0.03,
     false_picture_price: float = 0.15,
@@ -142,9 +143,10 @@ def fit(
     forged = [i for i, p in enumerate(pictures) if p.mask.any()]
     clean = [i for i, p in enumerate(pictures) if not p.mask.any()]
     calibration = _fit_cut(calibration, [logits[i] for i in forged], [pictures[i] for i in forged])
-    calibration = _fit_image(calibration, logits, forged, clean)
+    copies = [surest_copy(p.maps) for p in pictures]
+    calibration = _fit_image(calibration, logits, copies, forged, clean)
     scores = [torch.sigmoid(x).numpy() for x in logits]
-    image_scores = np.array([image_score(x, calibration) for x in logits])
+    image_scores = _image_scores(logits, copies, calibration)
     masks = [p.mask for p in pictures]
     price = _Price(max_false_pixels, false_picture_price)
     fixed = {t: [s > t for s in scores] for t in (round(float(t), 4) for t in _FIXED)}
@@ -153,7 +155,7 @@ def fit(
     found = [_found(s, x, calibration) for s, x in zip(scores, logits, strict=True)]
     gate, _ = price.best_gate(found, masks, image_scores)
     calibration = replace(calibration, image_threshold=gate)
-    numbers = _numbers(pictures, scores, logits, calibration, forged, clean)
+    numbers = _numbers(pictures, scores, logits, image_scores, calibration, forged, clean)
     return CalibrationReport(calibration=calibration, numbers=numbers)
 
 
@@ -170,7 +172,7 @@ def _pictures(
         yield f.image, f.mask
     photos = data.photos
     rng = np.random.default_rng([seed, 2])
-    order = (photos[int(i)] for i in rng.permutation(len(photos)))
+    order = (photos[i] for i in _shuffled(photos, dict(config.weights), rng))
     for pixels in islice(_readable(order), authentic // 2):
         yield pixels, np.zeros(pixels.shape[:2], bool)
     clean = Synthesizer(
@@ -179,6 +181,18 @@ def _pictures(
     for _ in range(authentic - authentic // 2):
         image = clean.make(rng).image
         yield image, np.zeros(image.shape[:2], bool)
+
+
+def _shuffled(
+    photos: Sequence[Photo], weights: dict[str, float], rng: np.random.Generator
+) -> list[int]:
+    """An order of the photos in which folders come as often as their weights say, as in training:
+    weighted sampling without replacement (Efraimidis and Spirakis 2006).
+    """
+    groups = [group_of(photo) for photo in photos]
+    each = [weights.get(g, groups.count(g)) / groups.count(g) for g in groups]
+    keys = np.log(rng.random(len(photos))) / np.maximum(each, 1e-12)
+    return [int(i) for i in np.argsort(-keys)]
 
 
 def _readable(photos: Iterable[Photo]) -> Iterator[NDArray[np.uint8]]:
@@ -209,7 +223,7 @@ def _fit_cells(pictures: list[_Picture], use_margin: bool) -> Calibration:
     for p in pictures:
         columns = cell_cues(p.maps).numpy()
         take = rng.permutation(len(columns))[:1500]
-        rows.append(columns[take] * [1.0, float(use_margin), 1.0])
+        rows.append(columns[take] * [1.0, float(use_margin), 1.0, 1.0])
         labels.append(p.mask.reshape(-1)[take])
         weights.append(np.full(len(take), 1.0 / len(take)))
     # Balanced: a score says how well a cell fits a forgery when both are as likely; at the true
@@ -217,11 +231,12 @@ def _fit_cells(pictures: list[_Picture], use_margin: bool) -> Calibration:
     model = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000)
     total = np.concatenate(weights)
     model.fit(np.concatenate(rows), np.concatenate(labels), total * len(total) / total.sum())
-    evidence, margin, copies = (float(v) for v in model.coef_[0])
+    evidence, margin, copies, sides = (float(v) for v in model.coef_[0])
     return Calibration(
         evidence=evidence,
         margin=margin if use_margin else 0.0,
         copies=max(copies, 0.0),
+        sides=max(sides, 0.0),
         bias=float(model.intercept_[0]),
     )
 
@@ -250,17 +265,33 @@ def _fit_cut(
     return replace(calibration, cut_scale=scale, cut_bias=float(model.intercept_[0]))
 
 
+def _image_scores(
+    logits: list[Tensor], copies: list[float], calibration: Calibration
+) -> NDArray[np.float64]:
+    pairs = zip(logits, copies, strict=True)
+    return np.array([image_score(x, calibration, copy=c) for x, c in pairs])
+
+
 def _fit_image(
-    calibration: Calibration, logits: list[Tensor], forged: list[int], clean: list[int]
+    calibration: Calibration,
+    logits: list[Tensor],
+    copies: list[float],
+    forged: list[int],
+    clean: list[int],
 ) -> Calibration:
-    statistics = np.array([image_statistics(x) for x in logits])
+    pairs = zip(logits, copies, strict=True)
+    statistics = np.array([[*image_statistics(x), c] for x, c in pairs])
     order = [*forged, *clean]
     labels = np.array([True] * len(forged) + [False] * len(clean))
     model = LogisticRegression(C=1e6, class_weight="balanced", max_iter=1000)
     model.fit(statistics[order], labels)
-    top, area = (float(v) for v in model.coef_[0])
+    top, area, copy = (float(v) for v in model.coef_[0])
     return replace(
-        calibration, image_top=top, image_area=area, image_bias=float(model.intercept_[0])
+        calibration,
+        image_top=top,
+        image_area=area,
+        image_copies=max(copy, 0.0),
+        image_bias=float(model.intercept_[0]),
     )
 
 
@@ -316,13 +347,13 @@ def _numbers(
     pictures: list[_Picture],
     scores: list[NDArray[np.float32]],
     logits: list[Tensor],
+    image: NDArray[np.float64],
     calibration: Calibration,
     forged: list[int],
     clean: list[int],
 ) -> dict[str, float]:
     from sklearn.metrics import roc_auc_score
 
-    image = np.array([image_score(x, calibration) for x in logits])
     found = {
         i: _found(scores[i], logits[i], calibration) & (image[i] >= calibration.image_threshold)
         for i in range(len(pictures))

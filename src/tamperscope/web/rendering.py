@@ -115,7 +115,8 @@ def _extra(
     pixels = draw.shrink(image.pixels, side)
     if name == "overlay":
         scores = levels.astype(np.float32) / np.float32(255)
-        pixels = draw.overlay(pixels, scores, draw.shrink_mask(result.mask, side))
+        pairs = draw.pairs_of(result, pixels.shape)
+        pixels = draw.overlay(pixels, scores, draw.shrink_mask(result.mask, side), pairs)
     return _text(draw.encode_png(pixels))
 
 

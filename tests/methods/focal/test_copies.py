@@ -1,8 +1,17 @@
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from tamperscope.methods.focal.copies import duplicate_map
+from tamperscope.methods.focal.copies import CUES, WEIGHTS, duplicate_map, find_copies
+from tamperscope.methods.focal.copy_candidates import (
+    Candidate,
+    Matches,
+    find_matches,
+    keypoint_candidates,
+)
 from tamperscope.perturb import jpeg
 
 
@@ -44,6 +53,108 @@ def test_a_moved_region_and_its_source_are_marked_and_little_else(quality: int |
 @pytest.mark.parametrize("seed", range(4))
 def test_untouched_texture_is_not_marked(seed: int) -> None:
     assert not duplicate_map(jpeg(textured(seed), 85)).any()
+
+
+def carried(
+    seed: int, *, angle: float = 0.0, scale: float = 1.0, mirror: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A picture with a disc of it copied elsewhere, turned by ``angle`` degrees and scaled."""
+    picture = textured(seed, (220, 320))
+    turn = cv2.getRotationMatrix2D((80, 75), angle, scale)
+    if mirror:
+        turn = turn @ np.array([[-1, 0, 160], [0, 1, 0], [0, 0, 1]], float)
+    turn[:, 2] += (150, 60)
+    flat = np.zeros(picture.shape[:2], np.uint8)
+    source = cv2.circle(flat, (80, 75), 40, 1, -1)
+    layer = cv2.warpAffine(picture, turn, (320, 220), flags=cv2.INTER_CUBIC)
+    copy = cv2.warpAffine(source, turn, (320, 220)) > 0
+    return np.where(copy[..., None], layer, picture), source > 0, copy
+
+
+@pytest.mark.parametrize("angle", [0, 10, 45, 90, 180, 300])
+def test_a_turned_copy_is_found(angle: float) -> None:
+    picture, source, copy = carried(5, angle=angle)
+    found = duplicate_map(jpeg(picture, 90)) > 0.5
+    assert found[source].mean() > 0.6
+    assert found[copy].mean() > 0.6
+    assert found[~(source | copy)].mean() < 0.03
+
+
+@pytest.mark.parametrize("scale", [0.7, 0.8, 1.3, 1.6])
+def test_a_scaled_copy_is_found(scale: float) -> None:
+    picture, source, copy = carried(6, scale=scale, angle=7)
+    (found, *_) = find_copies(jpeg(picture, 95))
+    assert found.confidence > 0.5
+    for place in (source, copy):
+        assert max((found.first & place).sum(), (found.second & place).sum()) > 0.6 * place.sum()
+    assert (found.first | found.second)[~(source | copy)].mean() < 0.03
+
+
+@pytest.mark.parametrize("angle", [0, 30])
+def test_a_mirrored_copy_is_found(angle: float) -> None:
+    picture, source, copy = carried(7, angle=angle, mirror=True)
+    found = duplicate_map(jpeg(picture, 90)) > 0.5
+    assert found[source].mean() > 0.6
+    assert found[copy].mean() > 0.6
+    assert found[~(source | copy)].mean() < 0.03
+
+
+def test_two_copies_are_two_regions() -> None:
+    picture, _, copy = carried(8, angle=20)
+    picture[160:215, 20:100] = picture[5:60, 230:310]
+    regions = find_copies(picture)
+    assert len(regions) == 2
+    other = np.zeros(copy.shape, bool)
+    other[160:215, 20:100] = True
+    for place in (copy, other):
+        assert any(
+            (side & place).sum() > 0.6 * max(place.sum(), side.sum())
+            for region in regions
+            for side in (region.first, region.second)
+        )
+
+
+def test_the_surest_comes_first_and_the_unsure_are_left_out() -> None:
+    picture, _, _ = carried(8, angle=20)
+    picture[160:215, 20:100] = picture[5:60, 230:310]
+    sure = [region.confidence for region in find_copies(picture, least=0.0)]
+    assert sure == sorted(sure, reverse=True)
+    limit = (sure[0] + sure[1]) / 2
+    assert len(find_copies(picture, least=limit)) == sum(s >= limit for s in sure)
+
+
+def test_the_record_holds_the_weights_in_use() -> None:
+    path = Path(__file__).parents[3] / "results" / "copied-regions.json"
+    numbers = json.loads(path.read_text())["numbers"]
+    assert numbers["cues"] == list(CUES)
+    assert numbers["fitted"] == numbers["used"] == list(WEIGHTS)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_candidate_and_its_matrix_say_the_same(mirrored: bool) -> None:
+    candidate = Candidate(0.8 - 0.3j, 5 + 2j, mirrored)
+    points = np.array([0, 3 + 1j, -2 + 7j])
+    moved = candidate.apply(points)
+    table = candidate.matrix @ np.stack([points.real, points.imag, np.ones(3)])
+    np.testing.assert_allclose(table, [moved.real, moved.imag], atol=1e-12)
+
+
+def test_keypoints_of_a_mirrored_picture_have_the_mirrored_descriptors() -> None:
+    picture, *_ = carried(9, mirror=True)
+    straight, mirrored = find_matches(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+    assert len(mirrored.here) > 5 * max(len(straight.here), 1)
+    (candidate, *_) = keypoint_candidates(mirrored, mirrored=True)
+    expected = np.array([230 + 135j])  # where the disc's middle went
+    there = min(candidate.apply(np.array([80 + 75j])), key=lambda z: abs(z - expected[0]))
+    assert abs(there - expected[0]) < 1 or abs(candidate.apply(expected)[0] - (80 + 75j)) < 1
+
+
+def test_scaled_matches_point_at_the_same_places() -> None:
+    found = Matches(*(np.array([10 + 20j]) for _ in range(4)))
+    twice = found.scaled(2.0)
+    assert twice.here[0] == 20.5 + 40.5j
+    assert twice.transform[0] == found.transform[0]
+    assert found.scaled(1.0) is found
 
 
 def test_a_straight_edge_that_matches_itself_is_no_copy() -> None:

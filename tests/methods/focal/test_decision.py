@@ -18,11 +18,13 @@ from tamperscope.methods.focal.config import PRESETS, FocalConfig
 from tamperscope.methods.focal.decision import (
     Calibration,
     Decision,
+    cell_cues,
     cell_logits,
     decide,
     expected_f1_cut,
     image_statistics,
     own_threshold,
+    surest_copy,
 )
 from tamperscope.methods.focal.features import FeatureMaps, extract
 from tamperscope.methods.focal.network import FocalNetwork
@@ -463,14 +465,59 @@ def test_image_statistics() -> None:
 
 
 def test_cell_logits_are_the_calibrated_sum() -> None:
-    copies = torch.rand(*SHAPE)
+    copies = torch.rand(3, 2, *SHAPE)
     seen = FeatureMaps(two_regions(REGION), torch.from_numpy(EVIDENCE).float(), copies)
     base = cell_logits(seen, Calibration(evidence=0.5, margin=0.0, bias=-1.0))
     np.testing.assert_allclose(base, EVIDENCE * 0.5 - 1, atol=1e-6)
     margin = cell_logits(seen, Calibration(evidence=0.0, margin=1.0))
     assert margin[torch.from_numpy(REGION)].min() > 0 > margin[torch.from_numpy(~REGION)].max()
     both = cell_logits(seen, Calibration(evidence=0.5, margin=2.0, bias=-1.0, copies=3.0))
-    torch.testing.assert_close(both, base + 2 * margin + 3 * copies)
+    torch.testing.assert_close(both, base + 2 * margin + 3 * copies.amax((0, 1)))
+
+
+def places(confidence: float) -> torch.Tensor:
+    """One region at the left that stands at the right as well, (1, 2, rows, columns)."""
+    pair = torch.zeros(1, 2, *SHAPE)
+    pair[0, 0, 4:10, 2:8] = confidence
+    pair[0, 1, 4:10, 14:20] = confidence
+    return pair
+
+
+@pytest.mark.parametrize(("left", "right", "sign"), [(2.0, -1.0, 1), (-1.0, 2.0, -1), (1, 1, 0)])
+def test_of_two_like_places_the_one_with_more_evidence_is_the_copy(
+    left: float, right: float, sign: int
+) -> None:
+    evidence = torch.full(SHAPE, -3.0)
+    evidence[4:10, 2:8], evidence[4:10, 14:20] = left, right
+    cue = cell_cues(FeatureMaps(two_regions(REGION), evidence, places(0.8)))[:, 3].view(SHAPE)
+    expected = 0.8 * np.tanh(left - right)
+    torch.testing.assert_close(cue[4:10, 2:8], torch.full((6, 6), expected).float())
+    torch.testing.assert_close(cue[4:10, 14:20], torch.full((6, 6), -expected).float())
+    assert np.sign(expected) == sign
+    assert int((cue != 0).sum()) == (72 if sign else 0)
+
+
+def test_a_place_that_overlaps_its_copy_speaks_for_neither_there() -> None:
+    pair = torch.zeros(1, 2, *SHAPE)
+    pair[0, 0, 4:10, 2:8] = pair[0, 1, 4:10, 5:11] = 1.0
+    evidence = torch.full(SHAPE, -3.0)
+    evidence[4:10, 2:5] = 3.0
+    cue = cell_cues(FeatureMaps(two_regions(REGION), evidence, pair))[:, 3].view(SHAPE)
+    assert (cue[4:10, 5:8] == 0).all()
+    assert cue[5, 3] > 0 > cue[5, 9]
+
+
+def test_a_sure_copy_raises_the_image_score() -> None:
+    calibration = Calibration(image_copies=2.0)
+    seen = [
+        FeatureMaps(two_regions(REGION), torch.from_numpy(EVIDENCE).float(), copies)
+        for copies in (None, torch.zeros(0, 2, *SHAPE), places(0.3), places(0.9))
+    ]
+    assert [surest_copy(m) for m in seen] == pytest.approx([0, 0, 0.3, 0.9])
+    scores = [decide(m, FocalConfig(), calibration).image_score for m in seen]
+    assert scores[0] == scores[1] < scores[2] < scores[3]
+    clustered = [decide(m, KMEANS, calibration).image_score for m in seen]
+    assert clustered[0] == clustered[1] < clustered[2] < clustered[3]
 
 
 def test_margin_needs_no_copies() -> None:

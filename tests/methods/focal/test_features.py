@@ -25,7 +25,9 @@ from methods.focal.toys import (
 )
 from reference import recipe
 from tamperscope.backbones import create_backbone
+from tamperscope.methods.focal import features
 from tamperscope.methods.focal.config import FocalConfig
+from tamperscope.methods.focal.copies import Copy
 from tamperscope.methods.focal.features import FeatureMaps, extract, spans
 from tamperscope.methods.focal.network import FocalNetwork
 
@@ -241,4 +243,17 @@ def test_copies_are_looked_for_only_when_asked(copies: bool) -> None:
     found = look(tiny_network(), photo(70, 90), config)
     assert (found.copies is not None) == copies
     if found.copies is not None:
-        assert found.copies.shape == found.features.shape[:2]
+        assert found.copies.shape[1:] == (2, *found.features.shape[:2])
+
+
+def test_copies_come_as_shares_of_cells_times_confidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = np.zeros((64, 96), bool), np.zeros((64, 96), bool)
+    first[:32, :32], second[16:48, 64:96] = True, True
+    monkeypatch.setattr(features, "find_copies", lambda pixels: [Copy(first, second, 0.5)])
+    found = look(tiny_network(), photo(64, 96), replace(NATIVE, copies=True))
+    assert found.copies is not None
+    rows, columns = found.features.shape[:2]
+    assert found.copies.shape == (1, 2, rows, columns)
+    assert found.copies.max() == 0.5
+    assert float(found.copies[0, 0].mean()) == pytest.approx(0.5 * first.mean(), rel=1e-5)
+    assert float(found.copies[0, 1].mean()) == pytest.approx(0.5 * second.mean(), rel=1e-5)

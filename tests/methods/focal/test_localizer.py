@@ -37,7 +37,9 @@ from tamperscope.errors import (
     WeightsMismatchError,
     WeightsNotFoundError,
 )
+from tamperscope.methods.focal import features
 from tamperscope.methods.focal.config import PRESETS, FocalConfig, resolve
+from tamperscope.methods.focal.copies import Copy
 from tamperscope.methods.focal.decision import Calibration
 from tamperscope.methods.focal.localizer import FocalLocalizer
 from tamperscope.methods.focal.network import FocalNetwork
@@ -456,3 +458,34 @@ def test_an_even_picture_is_clean_under_hdbscan(noise: int) -> None:
     )
     assert not found.flagged
     assert found.image_score == 0
+
+
+@pytest.mark.parametrize("config", [{}, {"network_pixels": 16_384}, {"stride": 16}])
+def test_both_places_of_a_copy_are_named(
+    config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, _ = red_square((208, 305), (slice(100, 200), slice(60, 180)))
+
+    def two(shown: NDArray[np.uint8]) -> list[Copy]:
+        h, w = shown.shape[:2]
+        first, second = np.zeros((h, w), bool), np.zeros((h, w), bool)
+        first[: h // 2, : w // 4], second[h // 2 :, w // 2 :] = True, True
+        return [Copy(first, second, 0.93), Copy(first, second, 0.4)]
+
+    monkeypatch.setattr(features, "find_copies", two)
+    stride = config.pop("stride", 4)
+    notes: Any = assembled(red_detector(stride), **config).localize(pixels).provenance.notes
+    assert notes["surest_copy"] == pytest.approx(0.93, abs=1e-4)
+    (pair,) = notes["copied"]
+    assert pair["confidence"] == 0.93
+    np.testing.assert_allclose(
+        pair["boxes"], [[0, 0, 76, 104], [152, 104, 153, 104]], atol=stride * 2
+    )
+    (_, (x, y, w, h)) = pair["boxes"]
+    assert (x + w, y + h) == (305, 208)
+
+
+def test_pictures_without_copies_name_none() -> None:
+    notes = load().localize(photo(80, 120)).provenance.notes
+    assert "copied" not in notes
+    assert notes["surest_copy"] == 0.0

@@ -81,7 +81,7 @@ def find_photos(
     photos = []
     for path in chosen:
         photo = Photo(path=path)
-        if object_sets is None or _group(photo) in object_sets:
+        if object_sets is None or group_of(photo) in object_sets:
             photo = Photo(path=path, object_mask=_object_mask(path))
         photos.append(photo)
     if not photos:
@@ -150,7 +150,7 @@ class PhotoPool:
     def __init__(self, photos: list[Photo], *, weights: dict[str, float] | None = None) -> None:
         self.groups: dict[str, list[Photo]] = {}
         for photo in photos:
-            self.groups.setdefault(_group(photo), []).append(photo)
+            self.groups.setdefault(group_of(photo), []).append(photo)
         self.with_object = [p for p in photos if p.has_object]
         wanted = weights or {}
         share = np.array(
@@ -183,6 +183,7 @@ class PhotoPool:
         return members[int(rng.integers(len(members)))]
 
 
-def _group(photo: Photo) -> str:
+def group_of(photo: Photo) -> str:
+    """The folder a photo counts to when photos are drawn folder by folder."""
     parent = photo.path.parent
     return parent.parent.name if parent.name in {"images", "real"} else parent.name

@@ -41,8 +41,9 @@ class FocalConfig:
         approximation: ``none``: HDBSCAN of all vectors; ``subsample``: of 8,192, the others join
             the nearest of these. Not exact, and the result's notes say so.
         kmeans_restarts: random starts of ``kmeans``.
-        copies: also look for regions that stand in the picture twice (ours): a cue for the score
-            map of ``seeded``, and for the image score of every clustering.
+        copies: also look for regions that stand in the picture twice, be it turned, scaled or
+            mirrored (ours): a cue for the score map of ``seeded``, and for the image score of every
+            clustering.
         max_points: clusterings other than ``seeded`` see at most so many feature vectors; more are
             pooled by area first, and the result's notes say so. 0 = no limit.
         pristine: which clusters are pristine: the ``largest``; the larger of two (``released``, as

@@ -1,154 +1,154 @@
 """Regions that stand twice in one picture: the cue a contrastive network cannot give.
 
 A copied region has the same history as its surroundings, so features that tell histories apart are
-blind to it. What gives it away is that it matches another place to the grain. Ours, built from
-textbook parts: a copy is an echo, and the power cepstrum (Bogert, Healy, Tukey 1963) has a peak at
-an echo's delay, here the copy's offset; local cross-correlation at that offset then says where.
-Finds copies that were only moved. Rotated, rescaled or mirrored ones it does not find.
+blind to it. What gives it away is that it matches another place to the grain, if need be after a
+turn, a change of scale or a reflection. Ours, built from textbook parts: candidates from keypoints
+and from the power cepstrum (`copy_candidates`), each tried by local cross-correlation
+(`copy_proof`), and weighed here.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from scipy import fft
 
-from tamperscope.clustering.postprocess import fill_holes
+from tamperscope.methods.focal.copy_candidates import (
+    NEAREST,
+    find_matches,
+    keypoint_candidates,
+    offset_candidates,
+)
+from tamperscope.methods.focal.copy_proof import Evidence, Picture, examine
 
-Plane = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
-# Side of the correlation window, and the least distance between a region and its copy, in pixels.
-_WINDOW = 15
-_NEAREST = 20
-# Leaves, bricks and fences repeat themselves too, but mostly at short distances: there a peak has
-# to stand out further. In deviations, pixels, and pixels of proof; set on held-back photos.
-_PEAK, _PEAK_NEAR, _NEAR = 7.0, 16.0, 64
-_AREA = 700
-_CLOSING = 5
+CUES = ("bias", "support", "density", "area", "agreement", "exact", "distance")
+"""What the confidence is made of; see `Evidence`."""
 
+WEIGHTS = (-2.79, 1.361, 1.705, -0.667, -1.253, 4.699, 0.895)
+"""Their weights, as benchmarks/copied_regions.py fits them (results/copied-regions.json)."""
 
-@dataclass(frozen=True)
-class _Layers:
-    """What matching works on, each (h, w): fine detail, the same at even strength, cornerness."""
-
-    detail: Plane
-    even: Plane
-    corners: Plane
+_COVERED = 0.8
 
 
-def duplicate_map(
-    pixels: NDArray[np.uint8], *, max_pixels: int = 1_000_000, offsets: int = 8
-) -> NDArray[np.float32]:
-    """Which pixels belong to a region that stands in the picture twice.
+@dataclass(frozen=True, eq=False)
+class Copy:
+    """A region and its copy.
+
+    Attributes:
+        first, second: bool (h, w), the two places. Which of the two was there first is not for this
+            module to say.
+        confidence: (0, 1), how likely it is a copy rather than likeness by chance or by design.
+    """
+
+    first: Mask
+    second: Mask
+    confidence: float
+
+
+def find_copies(
+    pixels: NDArray[np.uint8],
+    *,
+    max_pixels: int = 600_000,
+    keypoint_pixels: int = 300_000,
+    least: float = 0.1,
+) -> list[Copy]:
+    """The regions that stand in a picture twice, the surest first.
 
     Args:
         pixels: RGB uint8 (h, w, 3).
         max_pixels: larger pictures are shrunk to this many pixels first.
-        offsets: how many candidate offsets are examined.
-
-    Returns:
-        float32 (h, w) in [0, 1]: 1 in a region and in its copy, 0 elsewhere. Which of the two was
-        there first is not for this function to say.
+        keypoint_pixels: the same for the search for keypoints.
+        least: those of a lower confidence are left out.
     """
     h, w = pixels.shape[:2]
-    scale = min(1.0, (max_pixels / (h * w)) ** 0.5)
-    size = (max(1, round(h * scale)), max(1, round(w * scale)))
-    if min(size) < 3 * _NEAREST:
-        return np.zeros((h, w), np.float32)
     grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
-    if size != (h, w):
-        grey = cv2.resize(grey, size[::-1], interpolation=cv2.INTER_AREA)
-    layers = _layers(grey.astype(np.float32))
-    found = np.zeros(size, bool)
-    for dy, dx in _offsets(layers.even, offsets):
-        region = _matching(layers, dy, dx)
-        found |= region | _shifted(region, dy, dx)
-    out = found.astype(np.float32)
-    if size != (h, w):
-        out = np.asarray(cv2.resize(out, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
+    small = _shrunk(np.asarray(grey, np.uint8), max_pixels)
+    if min(small.shape) < 3 * NEAREST:
+        return []
+    found = [
+        Copy(e.first, e.second, sure)
+        for e, sure in weighed(examined(small, keypoint_pixels))
+        if sure >= least
+    ]
+    if small.shape == (h, w):
+        return found
+    return [replace(c, first=_grown(c.first, h, w), second=_grown(c.second, h, w)) for c in found]
+
+
+def duplicate_map(pixels: NDArray[np.uint8], *, max_pixels: int = 600_000) -> NDArray[np.float32]:
+    """How likely each pixel belongs to a region that stands in the picture twice.
+
+    Args:
+        pixels: RGB uint8 (h, w, 3).
+        max_pixels: larger pictures are shrunk to this many pixels first.
+
+    Returns:
+        float32 (h, w) in [0, 1): the confidence in a region and in its copy, 0 elsewhere.
+    """
+    out = np.zeros(pixels.shape[:2], np.float32)
+    for copy in reversed(find_copies(pixels, max_pixels=max_pixels)):
+        out[copy.first | copy.second] = copy.confidence
     return out
 
 
-def _layers(grey: Plane) -> _Layers:
-    box = (_WINDOW, _WINDOW)
-    detail = grey - cv2.GaussianBlur(grey, (0, 0), 1.5)
-    even = detail / np.sqrt(cv2.boxFilter(detail * detail, -1, box) + 6.0)
-    gx, gy = cv2.Sobel(grey, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(grey, cv2.CV_32F, 0, 1) / 8
-    xx, yy = cv2.boxFilter(gx * gx, -1, box), cv2.boxFilter(gy * gy, -1, box)
-    xy = cv2.boxFilter(gx * gy, -1, box)
-    # The structure tensor's smaller eigenvalue: along a straight edge everything matches itself,
-    # so only detail that varies in both directions can prove a copy.
-    corners = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
-    return _Layers(detail, even, np.asarray(corners, np.float32))
+def cues(evidence: Evidence) -> tuple[float, ...]:
+    """The numbers that `CUES` name, without the bias."""
+    return (
+        math.log1p(evidence.support),
+        evidence.density,
+        math.log(evidence.area),
+        evidence.agreement,
+        evidence.exact,
+        math.log(evidence.distance),
+    )
 
 
-def _offsets(even: Plane, count: int) -> list[tuple[int, int]]:
-    """Up to ``count`` offsets (dy, dx) at which the cepstrum stands out."""
-    h, w = even.shape
-    shape = (fft.next_fast_len(2 * h, real=True), fft.next_fast_len(2 * w, real=True))
-    threads = torch.get_num_threads()
-    power = np.abs(fft.rfft2(even, shape, workers=threads)) ** 2
-    floor = 0.05 * float(np.median(power)) + 1e-12
-    cepstrum = fft.fftshift(fft.irfft2(np.log(power + floor), shape, workers=threads))
-    cy, cx = shape[0] // 2, shape[1] // 2
-    yy, xx = np.ogrid[-cy : shape[0] - cy, -cx : shape[1] - cx]
-    inside = (np.abs(yy) < h - 16) & (np.abs(xx) < w - 16) & (yy * yy + xx * xx >= _NEAREST**2)
-    # A cepstrum is symmetric: one half says it all.
-    inside[:cy] = False
-    values = np.where(inside, cepstrum, 0.0)
-    spread = float(np.median(np.abs(values[inside]))) / 0.6745 if inside.any() else 0.0
-    found: list[tuple[int, int]] = []
-    while spread > 0 and len(found) < count:
-        y, x = (int(i) for i in np.unravel_index(int(np.argmax(values)), values.shape))
-        if values[y, x] < _PEAK * spread:
-            break
-        near = (y - cy) ** 2 + (x - cx) ** 2 < _NEAR**2
-        if not near or values[y, x] >= _PEAK_NEAR * spread:
-            found.append((y - cy, x - cx))
-        values[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = 0.0
-    return found
+def confidence(evidence: Evidence) -> float:
+    """How likely a copy is, in (0, 1), by what speaks for it: a logistic regression."""
+    value = WEIGHTS[0] + sum(w * c for w, c in zip(WEIGHTS[1:], cues(evidence), strict=True))
+    return 1.0 / (1.0 + math.exp(-min(max(value, -30.0), 30.0)))
 
 
-def _overlap(length: int, shift: int) -> tuple[slice, slice]:
-    """Where two lines of equal length overlap when the second one is shifted."""
-    first = slice(max(0, -shift), min(length, length - shift))
-    return first, slice(first.start + shift, first.stop + shift)
+def examined(grey: NDArray[np.uint8], keypoint_pixels: int = 300_000) -> list[Evidence]:
+    """Everything that agrees anywhere in a picture, uint8 (h, w), whatever it is worth."""
+    few = _shrunk(grey, keypoint_pixels)
+    straight, mirrored = find_matches(few)
+    # Keypoints were found in a smaller picture: everything else is in pixels of this one.
+    scale = math.sqrt(grey.size / few.size)
+    straight, mirrored = straight.scaled(scale), mirrored.scaled(scale)
+    picture = Picture.of(grey.astype(np.float32))
+    tried = [(c, straight) for c in keypoint_candidates(straight, mirrored=False)]
+    tried += [(c, mirrored) for c in keypoint_candidates(mirrored, mirrored=True)]
+    tried += [(c, straight) for c in offset_candidates(picture.grey)]
+    return [e for e in (examine(picture, c, m) for c, m in tried) if e is not None]
 
 
-def _matching(layers: _Layers, dy: int, dx: int) -> NDArray[np.bool_]:
-    """Pixels (h, w) whose surroundings stand again at (y + dy, x + dx)."""
-    h, w = layers.detail.shape
-    (ya, yb), (xa, xb) = _overlap(h, dy), _overlap(w, dx)
-    a, b = layers.detail[ya, xa], layers.detail[yb, xb]
-    box = (_WINDOW, _WINDOW)
-    power = cv2.boxFilter(a * a, -1, box) * cv2.boxFilter(b * b, -1, box)
-    likeness = cv2.boxFilter(a * b, -1, box) / np.sqrt(np.maximum(power, 1e-6))
-    corners = np.minimum(layers.corners[ya, xa], layers.corners[yb, xb])
-    proof = (likeness > 0.8) & (corners > 4.0)
-    out = np.zeros((h, w), bool)
-    # Proof needs corners; once a region is proven, its smooth parts belong to it too.
-    count, regions = cv2.connectedComponents((likeness > 0.65).astype(np.uint8), connectivity=4)
-    proven = np.bincount(regions[proof], minlength=count) >= _AREA
-    proven[0] = False
-    # Most offsets prove nothing, and what follows is most of the work.
-    if proven.any():
-        out[ya, xa] = fill_holes(_closed(proven[regions]))
-    return out
+def weighed(found: list[Evidence]) -> list[tuple[Evidence, float]]:
+    """With their confidence, the surest first; what a surer one covers by four fifths is left
+    out.
+    """
+    ordered = sorted(((e, confidence(e)) for e in found), key=lambda pair: -pair[1])
+    kept: list[tuple[Evidence, float]] = []
+    for evidence, sure in ordered:
+        either = evidence.first | evidence.second
+        known = [(either & (k.first | k.second)).sum() / either.sum() for k, _ in kept]
+        if max(known, default=0.0) < _COVERED:
+            kept.append((evidence, sure))
+    return kept
 
 
-def _closed(region: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Closed by a diamond of radius 5, as if the picture went on."""
-    wide = np.pad(region, _CLOSING + 1).astype(np.uint8)
-    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    closed = cv2.morphologyEx(wide, cv2.MORPH_CLOSE, cross, iterations=_CLOSING)
-    inner = slice(_CLOSING + 1, -_CLOSING - 1)
-    return np.asarray(closed[inner, inner] > 0)
+def _shrunk(grey: NDArray[np.uint8], pixels: int) -> NDArray[np.uint8]:
+    h, w = grey.shape
+    scale = math.sqrt(pixels / (h * w))
+    if scale >= 1:
+        return grey
+    size = (max(1, round(w * scale)), max(1, round(h * scale)))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _shifted(region: NDArray[np.bool_], dy: int, dx: int) -> NDArray[np.bool_]:
-    (ya, yb), (xa, xb) = _overlap(region.shape[0], dy), _overlap(region.shape[1], dx)
-    out = np.zeros_like(region)
-    out[yb, xb] = region[ya, xa]
-    return out
+def _grown(mask: Mask, h: int, w: int) -> Mask:
+    soft = cv2.resize(mask.astype(np.float32), (w, h), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(soft > 0.5)

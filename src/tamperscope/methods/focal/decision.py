@@ -47,10 +47,12 @@ class Calibration:
     """How evidence and margin become probabilities; fitted on held-back synthetic forgeries, kept
     on the weights card.
 
-    A cell's probability is sigmoid(``evidence`` * e + ``margin`` * m + ``copies`` * c + ``bias``)
-    with evidence logit e, cluster margin m and share of copied pixels c. The image score is
-    sigmoid(``image_top`` * t + ``image_area`` * a + ``image_bias``) with t the mean of the highest
-    1 % of the cells' logits and a the logit of the mean probability.
+    A cell's probability is sigmoid(``evidence`` * e + ``margin`` * m + ``copies`` * c + ``sides`` *
+    s + ``bias``) with evidence logit e, cluster margin m, confidence c that it stands in the
+    picture twice, and s, which of the two places is the copy (`cell_cues`). The image score is
+    sigmoid(``image_top`` * t + ``image_area`` * a + ``image_copies`` * k + ``image_bias``) with t
+    the mean of the highest 1 % of the cells' logits, a the logit of the mean probability, and k
+    the confidence in the surest copy.
 
     The probability is balanced: forged and pristine cells count as equally frequent.
     sigmoid(``cut_scale`` * logit + ``cut_bias``) is the one at the true frequency in a forged
@@ -65,12 +67,14 @@ class Calibration:
     evidence: float = 1.0
     margin: float = 0.0
     copies: float = 0.0
+    sides: float = 0.0
     bias: float = 0.0
     threshold: float = 0.5
     cut_scale: float = 0.0
     cut_bias: float = 0.0
     image_top: float = 1.0
     image_area: float = 0.0
+    image_copies: float = 0.0
     image_bias: float = 0.0
     image_threshold: float = 0.0
 
@@ -165,21 +169,40 @@ def check_evidence(config: FocalConfig, available: bool) -> None:
 
 
 def cell_cues(maps: FeatureMaps) -> Tensor:
-    """What a cell's probability is made of, (n, 3): evidence logit, cluster margin, share of copied
-    pixels (0 where copies were not looked for).
+    """What a cell's probability is made of, (n, 4): evidence logit, cluster margin, confidence that
+    it stands in the picture twice, and in [-1, 1] which of the two places is the copy: the one with
+    more evidence is above 0, the other below. The last two are 0 where copies were not looked for.
     """
     assert maps.evidence is not None
     evidence = maps.evidence.flatten()
     margin, _ = seeded_margin(F.normalize(maps.features.flatten(0, 1), dim=1), evidence)
-    copies = torch.zeros_like(evidence) if maps.copies is None else maps.copies.flatten()
-    return torch.stack([evidence, margin, copies], 1)
+    copies = sides = torch.zeros_like(evidence)
+    if maps.copies is not None and len(maps.copies):
+        copies = maps.copies.amax((0, 1)).flatten()
+        sides = _sides(maps.copies.flatten(2), evidence)
+    return torch.stack([evidence, margin, copies, sides], 1)
+
+
+def _sides(copies: Tensor, evidence: Tensor) -> Tensor:
+    """Which of two like places has more evidence, per cell (n,), from shares (k, 2, n)."""
+    apart = (copies[:, 0] - copies[:, 1]).clamp(-1, 1)
+    first, second = apart.clamp(min=0), (-apart).clamp(min=0)
+    more = (first @ evidence) / first.sum(1).clamp(min=1e-6)
+    less = (second @ evidence) / second.sum(1).clamp(min=1e-6)
+    return (torch.tanh(more - less)[:, None] * apart).sum(0).clamp(-1, 1)
 
 
 def cell_logits(maps: FeatureMaps, calibration: Calibration) -> Tensor:
     """Calibrated logits (rows, columns) of maps that have evidence."""
     assert maps.evidence is not None
-    weights = torch.tensor([calibration.evidence, calibration.margin, calibration.copies])
-    return (cell_cues(maps) @ weights + calibration.bias).view_as(maps.evidence)
+    c = calibration
+    weights = torch.tensor([c.evidence, c.margin, c.copies, c.sides])
+    return (cell_cues(maps) @ weights + c.bias).view_as(maps.evidence)
+
+
+def surest_copy(maps: FeatureMaps) -> float:
+    """The confidence in the surest copy, [0, 1]; 0 without any."""
+    return float(maps.copies.max()) if maps.copies is not None and len(maps.copies) else 0.0
 
 
 def image_statistics(logits: Tensor) -> tuple[float, float]:
@@ -228,10 +251,13 @@ def _is_number(value: Any) -> bool:
     return plain and math.isfinite(value)
 
 
-def image_score(logits: Tensor, calibration: Calibration) -> float:
-    """How likely anything in the picture is forged, in [0, 1], from its calibrated logits."""
+def image_score(logits: Tensor, calibration: Calibration, *, copy: float = 0.0) -> float:
+    """How likely anything in the picture is forged, in [0, 1], from its calibrated logits and the
+    confidence in its surest ``copy``.
+    """
+    c = calibration
     top, area = image_statistics(logits)
-    value = calibration.image_top * top + calibration.image_area * area + calibration.image_bias
+    value = c.image_top * top + c.image_area * area + c.image_copies * copy + c.image_bias
     return float(1.0 / (1.0 + np.exp(-np.clip(value, -50, 50))))
 
 
@@ -248,12 +274,13 @@ def _decide_seeded(maps: FeatureMaps, config: FocalConfig, calibration: Calibrat
         mask=scores > threshold,
         scores=scores,
         threshold=threshold,
-        image_score=image_score(logits, calibration),
+        image_score=image_score(logits, calibration, copy=surest_copy(maps)),
         kind=MapKind.PROBABILITY,
         trace={
             "clustering": "seeded",
             "threshold": threshold,
             "cut": "expected-f1" if adaptive else "fixed",
+            "surest_copy": surest_copy(maps),
         },
     )
 
@@ -283,7 +310,8 @@ def _decide_clustered(
     if maps.evidence is None:
         score = separation if choice.mask.any() else 0.0
     else:
-        score = image_score(cell_logits(maps, calibration), calibration)
+        logits = cell_logits(maps, calibration)
+        score = image_score(logits, calibration, copy=surest_copy(maps))
     trace = {
         "clustering": config.clustering,
         "foreground": choice.trace,

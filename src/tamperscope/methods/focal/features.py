@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tamperscope.backbones import fuse_features, preprocess
 from tamperscope.methods.focal.config import FocalConfig
-from tamperscope.methods.focal.copies import duplicate_map
+from tamperscope.methods.focal.copies import find_copies
 from tamperscope.methods.focal.grid import block_offset
 from tamperscope.methods.focal.network import FocalNetwork
 
@@ -29,6 +29,9 @@ class FeatureMaps:
             of them).
         evidence: float32 (rows, columns) logits, positive = forged; None without an evidence head.
             The mean over networks.
+        copies: float32 (k, 2, rows, columns) in [0, 1]: for each of k regions that stand in the
+            picture twice, the share of every cell that belongs to the one and to the other place,
+            times the confidence; None where they were not looked for.
     """
 
     features: Tensor
@@ -100,9 +103,16 @@ def extract(
     copies = None
     # Copies only ever add to evidence: without any, looking for them would be wasted.
     if config.copies and evidence:
-        found = torch.from_numpy(duplicate_map(pixels))
-        copies = F.adaptive_avg_pool2d(found[None], grid)[0]
+        copies = _copies(pixels, grid)
     return FeatureMaps(fused, torch.stack(evidence).mean(0) if evidence else None, copies)
+
+
+def _copies(pixels: NDArray[np.uint8], grid: tuple[int, int]) -> Tensor:
+    found = find_copies(pixels)
+    if not found:
+        return torch.zeros(0, 2, *grid)
+    places = np.stack([np.stack([c.first, c.second]) * np.float32(c.confidence) for c in found])
+    return F.adaptive_avg_pool2d(torch.from_numpy(places), grid)
 
 
 def _to_grid(one: Tensor, strides: tuple[int, int], grid: tuple[int, int], mode: str) -> Tensor:

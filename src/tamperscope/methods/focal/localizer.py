@@ -26,6 +26,9 @@ from tamperscope.provenance import Stopwatch
 from tamperscope.result import Localization, MapKind
 from tamperscope.weights import LoadedWeights
 
+_LIKELY = 0.8
+"""The confidence from which a copy is named in a result's notes."""
+
 DEFAULT_WEIGHTS = "focal-compact"
 
 
@@ -78,6 +81,8 @@ class FocalLocalizer(BaseLocalizer):
         with watch.stage("upsampling"):
             scores, mask = self._to_picture(decision, image.size, seen)
         notes = {**decision.trace, "feature_grid": list(decision.scores.shape), **seen.notes()}
+        if pairs := self._pairs(maps, image.size, seen):
+            notes["copied"] = pairs
         return Localization(
             score_map=scores,
             map_kind=decision.kind,
@@ -110,20 +115,54 @@ class FocalLocalizer(BaseLocalizer):
             "calibration": asdict(self._calibration),
         }
 
+    def _pairs(self, maps: FeatureMaps, size: tuple[int, int], shown: Seen) -> list[dict[str, Any]]:
+        """Likely copies as boxes (left, top, width, height) in the picture's pixels."""
+        if maps.copies is None:
+            return []
+        (top, left), (rows, columns) = shown.offset, maps.copies.shape[-2:]
+        covered = self._covered((rows, columns), size, shown)
+        pairs = []
+        for places in maps.copies:
+            sure = float(places.max())
+            if sure < _LIKELY:
+                continue
+            boxes = []
+            for place in places:
+                y, x = torch.nonzero(place > sure / 2, as_tuple=True)
+                if not len(y):
+                    break
+                v = [round(float(n) * covered[0] / rows) + top for n in (y.min(), y.max() + 1)]
+                h = [round(float(n) * covered[1] / columns) + left for n in (x.min(), x.max() + 1)]
+                bottom, right = min(v[1], size[0]), min(h[1], size[1])
+                boxes.append([h[0], v[0], right - h[0], bottom - v[0]])
+            if len(boxes) == 2:
+                pairs.append({"confidence": round(sure, 3), "boxes": boxes})
+        return pairs
+
+    def _covered(
+        self, grid: tuple[int, int], size: tuple[int, int], shown: Seen
+    ) -> tuple[int, int]:
+        """How many of the picture's rows and columns a grid covers; the last cells may reach beyond
+        the picture.
+        """
+        h, w = size[0] - shown.offset[0], size[1] - shown.offset[1]
+        native = self._config.geometry == "native"
+        sides = shown.pixels.shape[:2] if native else (self._config.square_size,) * 2
+        stride = self._networks[0].stride
+        rows, columns = (
+            -(-n * cells * stride // side)
+            for n, cells, side in zip((h, w), grid, sides, strict=True)
+        )
+        return rows, columns
+
     def _to_picture(
         self, decision: Decision, size: tuple[int, int], shown: Seen
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         top, left = shown.offset
         h, w = size[0] - top, size[1] - left
-        native = self._config.geometry == "native"
-        sides = shown.pixels.shape[:2] if native else (self._config.square_size,) * 2
-        stride = self._networks[0].stride
-        # The last cells may reach beyond the picture: scale what they cover, then cut.
-        covered = [
-            -(-n * cells * stride // side)
-            for n, cells, side in zip((h, w), decision.scores.shape, sides, strict=True)
-        ]
-        target = (covered[0], covered[1])
+        # Scale what the cells cover, then cut.
+        grid = (decision.scores.shape[0], decision.scores.shape[1])
+        target = self._covered(grid, size, shown)
         scores = resize_map(decision.scores, target)[:h, :w]
         mask = resize_mask(decision.mask, target, method=self._config.upsampling)[:h, :w]
         # The few rows and columns before the first block are like their neighbours.
