@@ -96,7 +96,11 @@ def is_true(evidence: Evidence, forgery: Forgery) -> bool:
 
 
 def fit(copied: Sequence[Looked], clean: Sequence[Looked]) -> list[float]:
-    """Bias and weights of the cues; what only touches a forgery is left out."""
+    """Bias and weights of the cues; what only touches a forgery is left out.
+
+    Raises:
+        SystemExit: there are no true or no false copies.
+    """
     rows, labels = [], []
     for one in [*copied, *clean]:
         for evidence in one.found:
@@ -104,8 +108,11 @@ def fit(copied: Sequence[Looked], clean: Sequence[Looked]) -> list[float]:
             if share > FOUND or share < BESIDE:
                 rows.append(cues(evidence))
                 labels.append(share > FOUND)
+    if len(set(labels)) < 2:
+        raise SystemExit("no false copies were found to tell true ones from: add photos")
     table = np.array(rows)
-    spread = table.std(0) + 1e-9
+    # A cue that is the same everywhere tells nothing.
+    spread = np.where(table.std(0) > 1e-9, table.std(0), np.inf)
     model = LogisticRegression(C=10, max_iter=5000).fit(table / spread, labels)
     return [round(float(v), 3) for v in (model.intercept_[0], *(model.coef_[0] / spread))]
 
@@ -148,7 +155,7 @@ def sides(copied: Sequence[Looked], localizer: FocalLocalizer) -> dict[str, floa
             more = full[only[0]].mean() - full[only[1]].mean()
             right.append((more > 0) == (shares[0] > shares[1]))
             break
-    return {"pictures": len(right), "right": float(np.mean(right))}
+    return {"pictures": len(right), "right": float(np.mean(right)) if right else 0.0}
 
 
 def main() -> None:

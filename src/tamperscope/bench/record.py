@@ -46,6 +46,7 @@ KINDS = (
     "diagnosis",
     "engines",
     "methods-speed",
+    "copied-regions",
 )
 PARTS = ("method", "weights", "protocol", "dataset", "numbers", "environment")
 """What every record holds, each a table."""

@@ -186,6 +186,8 @@ def test_a_large_picture_is_shrunk_and_the_answer_comes_back_in_its_size() -> No
     found = duplicate_map(big, max_pixels=200 * 280) > 0.5
     assert found.shape == big.shape[:2]
     assert found[::2, ::2][source | copy].mean() > 0.6
+    (small, *_) = find_copies(big, max_pixels=200 * 280, grow=False)
+    assert small.first.shape == small.second.shape == picture.shape[:2]
 
 
 def test_the_picture_is_left_as_it_was() -> None:

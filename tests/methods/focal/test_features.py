@@ -249,7 +249,7 @@ def test_copies_are_looked_for_only_when_asked(copies: bool) -> None:
 def test_copies_come_as_shares_of_cells_times_confidence(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = np.zeros((64, 96), bool), np.zeros((64, 96), bool)
     first[:32, :32], second[16:48, 64:96] = True, True
-    monkeypatch.setattr(features, "find_copies", lambda pixels: [Copy(first, second, 0.5)])
+    monkeypatch.setattr(features, "find_copies", lambda pixels, grow: [Copy(first, second, 0.5)])
     found = look(tiny_network(), photo(64, 96), replace(NATIVE, copies=True))
     assert found.copies is not None
     rows, columns = found.features.shape[:2]

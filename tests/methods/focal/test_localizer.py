@@ -466,7 +466,7 @@ def test_both_places_of_a_copy_are_named(
 ) -> None:
     pixels, _ = red_square((208, 305), (slice(100, 200), slice(60, 180)))
 
-    def two(shown: NDArray[np.uint8]) -> list[Copy]:
+    def two(shown: NDArray[np.uint8], *, grow: bool) -> list[Copy]:
         h, w = shown.shape[:2]
         first, second = np.zeros((h, w), bool), np.zeros((h, w), bool)
         first[: h // 2, : w // 4], second[h // 2 :, w // 2 :] = True, True

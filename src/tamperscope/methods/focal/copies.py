@@ -54,6 +54,7 @@ def find_copies(
     max_pixels: int = 600_000,
     keypoint_pixels: int = 300_000,
     least: float = 0.1,
+    grow: bool = True,
 ) -> list[Copy]:
     """The regions that stand in a picture twice, the surest first.
 
@@ -62,6 +63,7 @@ def find_copies(
         max_pixels: larger pictures are shrunk to this many pixels first.
         keypoint_pixels: the same for the search for keypoints.
         least: those of a lower confidence are left out.
+        grow: bring the places back to the picture's size; else they have that of the shrunk one.
     """
     h, w = pixels.shape[:2]
     grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
@@ -73,7 +75,7 @@ def find_copies(
         for e, sure in weighed(examined(small, keypoint_pixels))
         if sure >= least
     ]
-    if small.shape == (h, w):
+    if not grow or small.shape == (h, w):
         return found
     return [replace(c, first=_grown(c.first, h, w), second=_grown(c.second, h, w)) for c in found]
 

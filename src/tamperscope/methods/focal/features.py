@@ -108,7 +108,8 @@ def extract(
 
 
 def _copies(pixels: NDArray[np.uint8], grid: tuple[int, int]) -> Tensor:
-    found = find_copies(pixels)
+    # Not grown: planes of the size of a large picture, two for each copy, would be gigabytes.
+    found = find_copies(pixels, grow=False)
     if not found:
         return torch.zeros(0, 2, *grid)
     places = np.stack([np.stack([c.first, c.second]) * np.float32(c.confidence) for c in found])
