@@ -141,9 +141,9 @@ def _copied(records: Records) -> str:
         lines.append(f"| {name} | {' | '.join(cells)} |")
     sides = numbers["which_is_the_copy"]
     facts = (
-        f"{numbers['copy_moves']} copy-moves, {numbers['untouched']} untouched pictures; "
-        f"{numbers['seconds']:.2f} s a picture on one core. Of {sides['pictures']} pairs the place "
-        f"with more evidence is the copy in {sides['right']:.0%}."
+        f"{numbers['copy_moves']} copy-moves, {numbers['untouched']} untouched pictures. Of "
+        f"{sides['pictures']} pairs the place with more evidence is the copy in "
+        f"{sides['right']:.0%}."
     )
     return "\n".join([*lines, "", facts]) + "\n"
 
