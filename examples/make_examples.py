@@ -3,10 +3,11 @@
     pip install scikit-image
     python examples/make_examples.py            # writes beside this file
 
-Two forgeries with their exact masks, and two authentic pictures. Each part has a history of its
-own: the donor is saved as JPEG, scaled and pasted into a host with another history, and the whole
-is saved once more at quality 95, as an editor would. The same versions of scikit-image and Pillow
-make the same files. Sources and licences are listed in README.md in this folder.
+Three forgeries with their exact masks, and two authentic pictures. One forgery is a copy-move; in
+the others each part has a history of its own: the donor is saved as JPEG, scaled and pasted into a
+host with another history. The whole is saved once more at quality 95, as an editor would. The same
+versions of scikit-image and Pillow make the same files. Sources and licences are listed in
+README.md in this folder.
 """
 
 import io
@@ -30,6 +31,12 @@ WOMAN = (
     (436, 350), (463, 371), (482, 398), (491, 427), (494, 455), (512, 459), (512, 512),
 )  # fmt: skip
 
+# Outline of the rocket and its tower in `rocket` (640 x 427), as (x, y), from the nose.
+ROCKET = (
+    (322, 125), (329, 132), (334, 145), (337, 178), (338, 340), (346, 352), (357, 366), (358, 406),
+    (288, 406), (288, 366), (303, 360), (307, 320), (308, 178), (311, 145), (315, 132),
+)  # fmt: skip
+
 # The mission patch on her suit: (left, top, right, bottom).
 PATCH = (132, 346, 211, 425)
 
@@ -42,6 +49,7 @@ def main(folder: Path) -> None:
     )
     save(folder, "launch", *launch(astronaut, rocket))
     save(folder, "table", *table(astronaut, coffee))
+    save(folder, "launch", *second_rocket(rocket), how="copied")
     save_jpeg(jpeg(coffee, 90), folder / "table_authentic.jpg")
     save_jpeg(jpeg(cat, 90), folder / "cat_authentic.jpg")
 
@@ -54,6 +62,15 @@ def launch(astronaut: Image.Image, rocket: Image.Image) -> tuple[Image.Image, Im
     woman = jpeg(astronaut, 75).resize((side, side), Image.Resampling.BICUBIC)
     dusk = [round(0.86 * v) for v in range(256)] * 2 + [round(0.95 * v) for v in range(256)]
     return paste(rocket, woman.point(dusk), cut, (310, rocket.height - side + 4))
+
+
+def second_rocket(rocket: Image.Image) -> tuple[Image.Image, Image.Image]:
+    """The rocket once more beside itself, at four fifths of its size."""
+    host = jpeg(rocket, 90)
+    size = (round(0.8 * host.width), round(0.8 * host.height))
+    cut = outline(host.size, ROCKET).resize(size, Image.Resampling.BICUBIC)
+    cut = cut.filter(ImageFilter.GaussianBlur(0.8))
+    return paste(host, host.resize(size, Image.Resampling.BICUBIC), cut, (-10, 81))
 
 
 def table(astronaut: Image.Image, coffee: Image.Image) -> tuple[Image.Image, Image.Image]:
@@ -96,10 +113,12 @@ def jpeg(picture: Image.Image, quality: int) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-def save(folder: Path, name: str, forged: Image.Image, mask: Image.Image) -> None:
-    """Write NAME_spliced.jpg and masks/NAME_spliced.png."""
-    save_jpeg(forged, folder / f"{name}_spliced.jpg")
-    mask.save(folder / "masks" / f"{name}_spliced.png", optimize=True)
+def save(
+    folder: Path, name: str, forged: Image.Image, mask: Image.Image, how: str = "spliced"
+) -> None:
+    """Write NAME_HOW.jpg and masks/NAME_HOW.png."""
+    save_jpeg(forged, folder / f"{name}_{how}.jpg")
+    mask.save(folder / "masks" / f"{name}_{how}.png", optimize=True)
 
 
 def save_jpeg(picture: Image.Image, path: Path) -> None:

@@ -61,6 +61,8 @@ def test_everything_can_be_asked_for(service: Running) -> None:
         {"name": "mouth", "value": 0.75},
         {"name": "left eye", "value": 0.5},
     ]
+    assert answer["copied"] == [{"boxes": [[2, 3, 6, 8], [20, 30, 24, 35]]}]
+    assert "twice" in answer["verdict"]
 
 
 def test_a_map_of_small_numbers_says_what_its_levels_stand_for() -> None:

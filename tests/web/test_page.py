@@ -244,6 +244,26 @@ def test_small_numbers_are_shown_on_a_scale_of_their_own(browser: Any) -> None:
         page.context.close()
 
 
+def test_places_that_are_alike_are_framed(browser: Any) -> None:
+    with running(config(methods=(MethodChoice(name="dark"),))) as service:
+        page = Page(browser, service.address, viewport={"width": 1200, "height": 800})
+        page.choose(("twice.png", picture((48, 64))))
+        page.wait_for("#progress-label", "1 of 1 examined")
+
+        def framed(shown: np.ndarray[Any, Any]) -> int:
+            """Pixels of about the light blue of the frames, which no heat has."""
+            red, green, blue = (shown[..., i].astype(int) for i in range(3))
+            return int(((red < 170) & (green > 150) & (blue > 190) & (blue > red + 50)).sum())
+
+        assert framed(page.drawn()) > 50
+        (_, data) = page.download("overlay")
+        assert framed(np.asarray(PILImage.open(io.BytesIO(data)).convert("RGB"))) > 10
+        page["label:has-text('Outline')"].click()
+        assert framed(page.drawn()) == 0
+        page.context.close()
+    assert page.errors == []
+
+
 def test_before_and_after_meet_at_the_divider(open_page: Callable[..., Page]) -> None:
     page = open_page()
     page.choose(("half.png", encode(np.full((80, 80, 3), 230, np.uint8), "PNG")))

@@ -77,7 +77,10 @@ class Toy:
 
     def _provenance(self, image: Image) -> Provenance:
         faces: dict[str, dict[str, Any]] = {
-            "dark": {"parts": {"mouth": 0.75, "left_eye": 0.5}},
+            "dark": {
+                "parts": {"mouth": 0.75, "left_eye": 0.5},
+                "copied": [{"confidence": 0.9, "boxes": [[2, 3, 4, 5], [20, 30, 4, 5]]}],
+            },
             "faint": {"parts": {"mouth": 0.075, "left_eye": 0.005}, "face": False},
         }
         face = faces.get(self.card.name, {})

@@ -64,6 +64,7 @@ def answer(
             "caution": _caution(result),
         },
         "parts": face_parts(result.provenance.notes),
+        "copied": [{"boxes": [[*b] for b in pair]} for pair in draw.pairs_of(result, image.size)],
         "mask": _mask(result.mask, wanted.mask),
         **{name: _extra(name, image, result, card, wanted) for name in EXTRAS},
         "record": result.to_record(),

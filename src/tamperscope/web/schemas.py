@@ -60,6 +60,14 @@ class FacePart(BaseModel):
     value: float
 
 
+class CopiedPair(BaseModel):
+    """A region that stands in the picture twice."""
+
+    boxes: Annotated[list[tuple[float, float, float, float]], Field(min_length=2, max_length=2)] = (
+        Field(description="[left, top, right, bottom] of either place, in the picture's pixels.")
+    )
+
+
 class Localized(BaseModel):
     """What a method says about one picture."""
 
@@ -76,6 +84,7 @@ class Localized(BaseModel):
     verdict: str
     explanation: Explanation
     parts: list[FacePart] | None = Field(description="For faces, where the method names parts.")
+    copied: list[CopiedPair] = Field(description="Places that are alike, where a method looks.")
     mask: Annotated[PngMask | RleMask, Field(discriminator="format")] | None
     map: str | None = Field(
         description="Base64 of an 8-bit grey PNG: level / 255 times `map_top` is the score."

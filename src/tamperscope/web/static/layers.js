@@ -66,6 +66,7 @@ class Layers {
     Object.assign(this, { levels, own, width, height });
     this.full = answer.size;
     this.top = answer.map_top; // the score of level 255
+    this.pairs = (answer.copied ?? []).map(({ boxes }) => boxes);
     this.level = null; // null: the method's own mask
     this.heat = this.#paint((level) => (scaleColors[level] & 0xffffff) | (level << 24));
     this.#mask();
@@ -160,5 +161,34 @@ export function drawOutline(context, layers, place, thickness, scratch) {
   context.globalAlpha = 1;
   ring(layers.inside, "destination-out");
   ring(layers.outside, "destination-in");
+  context.restore();
+}
+
+// Where the line from the middle of one box to that of another leaves the first.
+function facing([left, top, right, bottom], other) {
+  const [x, y] = [(left + right) / 2, (top + bottom) / 2];
+  const [dx, dy] = [(other[0] + other[2]) / 2 - x, (other[1] + other[3]) / 2 - y];
+  const share = Math.min(1, (right - left) / 2 / Math.abs(dx), (bottom - top) / 2 / Math.abs(dy));
+  return [x + share * dx, y + share * dy];
+}
+
+// Frames places that are alike, and joins the frames, with lines of `thickness` device pixels.
+export function drawPairs(context, { pairs, full }, place, thickness) {
+  const [sx, sy] = [place.width / full.width, place.height / full.height];
+  const at = ([x, y]) => [place.x + x * sx, place.y + y * sy];
+  context.save();
+  for (const [colour, width] of [["#000", 3 * thickness], ["#78dcff", thickness]]) {
+    context.strokeStyle = colour;
+    context.lineWidth = width;
+    context.beginPath();
+    for (const [first, second] of pairs) {
+      context.moveTo(...at(facing(first, second)));
+      context.lineTo(...at(facing(second, first)));
+      for (const [left, top, right, bottom] of [first, second]) {
+        context.rect(...at([left, top]), (right - left) * sx, (bottom - top) * sy);
+      }
+    }
+    context.stroke();
+  }
   context.restore();
 }

@@ -1,6 +1,6 @@
 // The picture and its layers in one or two panes that zoom and move together.
 
-import { drawOutline } from "./layers.js";
+import { drawOutline, drawPairs } from "./layers.js";
 import { number, scaleName } from "./words.js";
 
 const CLOSEST = 64; // screen pixels for one pixel of the picture
@@ -306,7 +306,9 @@ export class Viewer {
     draw(entry.layers.heat);
     context.globalAlpha = 1;
     context.fillStyle = "#000";
-    if (contour) { drawOutline(context, entry.layers, place, thickness, scratch); }
+    if (!contour) { return; }
+    drawOutline(context, entry.layers, place, thickness, scratch);
+    drawPairs(context, entry.layers, place, thickness);
   }
 
   #splitAt(context, place, split, picture) {
