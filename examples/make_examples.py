@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
     )
     save(folder, "launch", *launch(astronaut, rocket))
     save(folder, "table", *table(astronaut, coffee))
-    save(folder, "launch", *second_rocket(rocket), how="copied")
+    save(folder, "twin", *second_rocket(rocket), how="copied")
     save_jpeg(jpeg(coffee, 90), folder / "table_authentic.jpg")
     save_jpeg(jpeg(cat, 90), folder / "cat_authentic.jpg")
 

@@ -11,7 +11,7 @@ import tamperscope
 from tamperscope.report.overlay import encode_jpeg, overlay, pairs_of
 
 HERE = Path(__file__).parent
-NAMES = ("launch_spliced", "launch_copied")
+NAMES = ("launch_spliced", "twin_copied")
 
 
 def main() -> None:

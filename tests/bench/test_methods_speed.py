@@ -61,16 +61,16 @@ def test_pictures_have_their_size_and_their_truth(tmp_path: Path) -> None:
 
     from tamperscope.image import read_image
 
-    pictures = scaled_pictures(EXAMPLES, 0.05, count=3)
+    pictures = scaled_pictures(EXAMPLES, 0.05, count=4)
     names = [picture.name for picture in pictures]
-    assert names == ["launch_spliced", "table_spliced", "cat_authentic"]
-    for picture in pictures[:2]:
+    assert names == ["launch_spliced", "table_spliced", "twin_copied", "cat_authentic"]
+    for picture in pictures[:3]:
         size = read_image(picture.data).size
         assert size == picture.truth.shape
         assert all(side % 32 == 0 for side in size)
         assert 0.04 < size[0] * size[1] / 1e6 < 0.06
         assert 0 < picture.truth.mean() < 0.5
-    assert pictures[2].truth is None
+    assert pictures[3].truth is None
     (square,) = scaled_pictures(EXAMPLES, 1, count=1, side=64)
     assert square.truth.shape == (64, 64)
     with pytest.raises(DataError, match=r"no pictures in .*: name a folder of JPEG or PNG files"):
