@@ -72,6 +72,7 @@ def calibrate(
     authentic: int = 320,
     seed: int = 1,
     max_false_pixels: float = 0.03,
+    max_false_pictures: float = 0.15,
     false_picture_price: float = 0.15,
     use_margin: bool = True,
     progress: Callable[[int], None] | None = None,
@@ -87,7 +88,8 @@ def calibrate(
             through a synthetic history.
         seed: of the pictures; another one than validation's.
         max_false_pixels: the thresholds are the best ones that flag at most this mean share of an
-            untouched picture.
+            untouched picture,
+        max_false_pictures: and anything in at most this share of them.
         false_picture_price: what a false alarm costs, in mean F1: the image threshold that keeps
             untouched pictures clean is worth so much of it per share of them it clears.
         use_margin: give the cluster margin a weight of its own.
@@ -117,6 +119,7 @@ def calibrate(
     return fit(
         pictures,
         max_false_pixels=max_false_pixels,
+        max_false_pictures=max_false_pictures,
         false_picture_price=false_picture_price,
         use_margin=use_margin,
     )
@@ -126,6 +129,7 @@ def fit(
     pictures: list[_Picture],
     *,
     max_false_pixels: float = 0.03,
+    max_false_pictures: float = 0.15,
     false_picture_price: float = 0.15,
     use_margin: bool = True,
 ) -> CalibrationReport:
@@ -148,7 +152,7 @@ def fit(
     scores = [torch.sigmoid(x).numpy() for x in logits]
     image_scores = _image_scores(logits, copies, calibration)
     masks = [p.mask for p in pictures]
-    price = _Price(max_false_pixels, false_picture_price)
+    price = _Price(max_false_pixels, max_false_pictures, false_picture_price)
     fixed = {t: [s > t for s in scores] for t in (round(float(t), 4) for t in _FIXED)}
     threshold = max(fixed, key=lambda t: price.best_gate(fixed[t], masks, image_scores)[1])
     calibration = replace(calibration, threshold=threshold)
@@ -312,10 +316,11 @@ def _found(
 class _Price:
     """What a decision earns: the mean F1 over forged pictures less ``alarm`` times the share of
     untouched pictures with anything flagged; nothing when the mean untouched picture has more than
-    ``max_false`` flagged.
+    ``max_pixels`` flagged, or more than ``max_pictures`` of them have anything flagged.
     """
 
-    max_false: float
+    max_pixels: float
+    max_pictures: float
     alarm: float
 
     def best_gate(
@@ -335,8 +340,9 @@ class _Price:
         for gate in gates:
             kept = image_scores >= gate
             false = np.where(kept, flagged, 0.0)[~forged]
-            clean = not len(false) or false.mean() <= self.max_false
             alarms = float((false > 0).mean()) if len(false) else 0.0
+            clean = not len(false) or false.mean() <= self.max_pixels
+            clean = clean and alarms <= self.max_pictures
             gained = float(np.where(kept, quality, 0.0)[forged].mean()) - self.alarm * alarms
             earned.append(gained if clean else -np.inf)
         best = int(np.argmax(earned))
