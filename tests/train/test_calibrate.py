@@ -150,7 +150,13 @@ def test_margin_helps_where_evidence_errs() -> None:
 @pytest.mark.parametrize("limit", [0.2, 0.05, 0.002])
 def test_untouched_pictures_stay_below_the_limit(limit: float) -> None:
     pictures = collection(0.85)
-    report = fit(pictures, max_false_pixels=limit, false_picture_price=0, use_margin=False)
+    report = fit(
+        pictures,
+        max_false_pixels=limit,
+        max_false_pictures=1.0,
+        false_picture_price=0,
+        use_margin=False,
+    )
     masks = [decide(p.maps, FocalConfig(), report.calibration).mask for p in pictures]
     untouched = [mask for mask, p in zip(masks, pictures, strict=True) if not p.mask.any()]
     assert np.mean(untouched) == pytest.approx(report.numbers["false_pixels"], abs=1e-4)
@@ -178,12 +184,33 @@ def test_the_cut_knows_how_rare_forged_cells_are() -> None:
 def test_false_alarms_have_a_price() -> None:
     pictures = collection(0.7)
     reports = [
-        fit(pictures, max_false_pixels=1.0, false_picture_price=price, use_margin=False)
+        fit(
+            pictures,
+            max_false_pixels=1.0,
+            max_false_pictures=1.0,
+            false_picture_price=price,
+            use_margin=False,
+        )
         for price in (0.0, 100.0)
     ]
     free, dear = (report.numbers for report in reports)
     assert free["f1"] >= dear["f1"]
     assert dear["false_pictures"] == 0
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.34, 1.0])
+def test_no_more_untouched_pictures_are_flagged_than_allowed(limit: float) -> None:
+    pictures = collection(0.7)
+    report = fit(
+        pictures,
+        max_false_pixels=1.0,
+        max_false_pictures=limit,
+        false_picture_price=0.0,
+        use_margin=False,
+    )
+    assert report.numbers["false_pictures"] <= limit
+    if limit == 1.0:
+        assert report.numbers["false_pictures"] > 0.34
 
 
 def test_copies_may_only_speak_for_a_forgery() -> None:
