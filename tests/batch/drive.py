@@ -31,6 +31,8 @@ def kill_at(step: str, number: int) -> None:
 
 
 if __name__ == "__main__":
+    # A job started in the background of a shell inherits that SIGINT is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     source, output, workers, *more = sys.argv[1:]
     values: dict[str, Any] = {"retry_errors": parse_kinds(more[0])} if more else {}
     if more[1:]:
