@@ -22,13 +22,15 @@ Points = NDArray[np.complex128]
 NEAREST = 20.0
 """The least distance between a place and its copy, in pixels."""
 
+TOLERANCE = 3.0
+"""How far a match may be from where a transform takes it, in pixels."""
+
 # A match is taken where the nearest descriptor is this much nearer than the second (Lowe's ratio).
 _RATIO = 0.8
 _ALIKE = 0.5
 _CONTRAST = 0.01
 _EDGE = 20.0
-# How far a match may be from where a transform takes it, in pixels, and how many have to agree.
-_TOLERANCE = 3.0
+# How many matches have to agree on a transform.
 _AGREE = 4
 _TRANSFORMS = 6
 _HYPOTHESES = 400
@@ -162,15 +164,15 @@ def keypoint_candidates(matches: Matches, *, mirrored: bool) -> list[Candidate]:
         tried = tried[:: -(-len(tried) // _HYPOTHESES)]
         reach = np.abs(here[tried][:, None] - here)
         error = np.abs(matches.transform[tried][:, None] * here + shift[tried][:, None] - there)
-        agree = (error < _TOLERANCE + _ROUGH * reach) & (reach < _REACH) & free
+        agree = (error < TOLERANCE + _ROUGH * reach) & (reach < _REACH) & free
         fit = _best_fit(here, there, free, agree)
         if fit is None:
             break
         a, b = fit
         candidate = Candidate(a, b, mirrored)
         # Matches mostly come both ways: the way back is the same copy.
-        free &= np.abs(candidate.apply(matches.here) - there) >= 2 * _TOLERANCE
-        free &= np.abs(candidate.apply(there) - matches.here) >= 2 * _TOLERANCE
+        free &= np.abs(candidate.apply(matches.here) - there) >= 2 * TOLERANCE
+        free &= np.abs(candidate.apply(there) - matches.here) >= 2 * TOLERANCE
         found.append(candidate)
     return found
 
@@ -187,7 +189,7 @@ def _best_fit(
             if len(chosen) < _AGREE:
                 break
             a, b = _least_squares(here[chosen], there[chosen])
-            again = np.nonzero((np.abs(a * here + b - there) < _TOLERANCE) & free)[0]
+            again = np.nonzero((np.abs(a * here + b - there) < TOLERANCE) & free)[0]
             if np.array_equal(again, chosen):
                 break
             chosen = again

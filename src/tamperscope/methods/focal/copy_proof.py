@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamperscope.clustering.postprocess import fill_holes
-from tamperscope.methods.focal.copy_candidates import NEAREST, Candidate, Matches, Plane, Points
+from tamperscope.methods.focal.copy_candidates import (
+    NEAREST,
+    TOLERANCE,
+    Candidate,
+    Matches,
+    Plane,
+    Points,
+)
 
 Mask = NDArray[np.bool_]
 
@@ -19,7 +26,6 @@ _WINDOW = 15
 # `_AREA` pixels. Low, as `confidence` weighs what is found.
 _AGREES, _PROOF, _CORNERS, _AREA = 0.5, 0.65, 1.5, 200
 _CLOSING = 9
-_TOLERANCE = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +54,14 @@ class Evidence:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """What candidates of one picture are tried on: its grey values and cornerness, float32
-    (h, w).
+    """What candidates of one picture are tried on, float32 (h, w) each: grey values, cornerness,
+    detail, and the detail's local power.
     """
 
     grey: Plane
     corners: Plane
+    detail: Plane
+    power: Plane
 
     @classmethod
     def of(cls, grey: Plane) -> "Picture":
@@ -65,7 +73,7 @@ class Picture:
         # The structure tensor's smaller eigenvalue: along a straight edge everything matches
         # itself, so only detail that varies in both directions can prove a copy.
         corners = (xx + yy) / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
-        return cls(grey, np.asarray(corners, np.float32))
+        return cls(grey, np.asarray(corners, np.float32), *_detail(grey))
 
 
 def examine(
@@ -110,7 +118,7 @@ def _agreeing(
         source = np.asarray(cv2.GaussianBlur(grey, (0, 0), sigma), np.float32)
     carried = cv2.warpAffine(source, matrix, (w, h), borderMode=cv2.BORDER_REPLICATE)
     inside = cv2.warpAffine(np.ones((h, w), np.float32), matrix, (w, h)) > 0.99
-    likeness = _correlation(grey, np.asarray(carried, np.float32))
+    likeness = _correlation(picture, np.asarray(carried, np.float32))
     apart = _apart(matrix, (h, w))
     allowed = inside & (apart > NEAREST**2)
     good = (likeness > _AGREES) & allowed
@@ -130,13 +138,19 @@ def _agreeing(
     return _filled(region), agreement, exact, math.sqrt(float(apart[region].mean()))
 
 
-def _correlation(a: Plane, b: Plane) -> Plane:
-    """Local normalized cross-correlation of the detail of two planes (h, w), in [-1, 1]."""
-    box = (_WINDOW, _WINDOW)
-    a, b = a - cv2.GaussianBlur(a, (0, 0), 2.5), b - cv2.GaussianBlur(b, (0, 0), 2.5)
-    power = cv2.boxFilter(a * a, -1, box) * cv2.boxFilter(b * b, -1, box)
+def _detail(grey: Plane) -> tuple[Plane, Plane]:
+    """Fine detail (h, w), and its local power."""
+    detail = grey - cv2.GaussianBlur(grey, (0, 0), 2.5)
+    power = cv2.boxFilter(detail * detail, -1, (_WINDOW, _WINDOW))
+    return np.asarray(detail, np.float32), np.asarray(power, np.float32)
+
+
+def _correlation(picture: Picture, carried: Plane) -> Plane:
+    """Local normalized cross-correlation of the detail of both, (h, w), in [-1, 1]."""
+    detail, power = _detail(carried)
     # Rounding leaves tiny negative powers where a plane is flat.
-    found = cv2.boxFilter(a * b, -1, box) / np.sqrt(np.maximum(power, 1e-6))
+    scale = np.sqrt(np.maximum(picture.power * power, 1e-6))
+    found = cv2.boxFilter(picture.detail * detail, -1, (_WINDOW, _WINDOW)) / scale
     return np.asarray(found, np.float32)
 
 
@@ -179,7 +193,7 @@ def _support(
     if matches is None or not len(matches.here):
         return 0, 0.0
     here, there = matches.here, matches.there
-    agree = np.abs(candidate.apply(here) - there) < _TOLERANCE
+    agree = np.abs(candidate.apply(here) - there) < TOLERANCE
     inside = int(_at(first | second, here[agree]).sum())
     keypoints = min(int(_at(place, matches.keypoints).sum()) for place in (first, second))
     return inside, min(1.0, inside / max(keypoints, 1))
