@@ -36,7 +36,7 @@ from tamperscope.methods.focal.copies import (
     weighed,
 )
 from tamperscope.methods.focal.copy_candidates import offset_candidates
-from tamperscope.methods.focal.copy_proof import Evidence, Picture, examine
+from tamperscope.methods.focal.copy_proof import Evidence, Picture, examine, without_patterns
 from tamperscope.methods.focal.localizer import FocalLocalizer
 
 FOUND, BESIDE = 0.5, 0.1
@@ -80,8 +80,8 @@ def look(forgery: Forgery) -> Looked:
     found = examined(grey)
     seconds = time.perf_counter() - began
     picture = Picture.of(grey.astype(np.float32))
-    tried = [examine(picture, c) for c in offset_candidates(picture.grey)]
-    return Looked(forgery, found, [e for e in tried if e is not None], seconds)
+    moved = without_patterns(examine(picture, c) for c in offset_candidates(picture.grey))
+    return Looked(forgery, found, moved, seconds)
 
 
 def purity(evidence: Evidence, forgery: Forgery) -> tuple[float, float]:

@@ -105,6 +105,50 @@ def test_a_sample_depends_on_seed_and_index_alone(photos: Path) -> None:
         first.forgery(len(first))
 
 
+def test_twins_differ_by_the_forgery_alone(photos: Path) -> None:
+    mixture = {"splice-shape": 0.5, "copymove": 0.3, "pristine": 0.2}
+    data = dataset(photos, twins=1.0, mixture=mixture)
+    lossless = 0
+    for i in range(0, 40, 2):
+        forged, before = data.forgery(i), data.forgery(i + 1)
+        assert before.kind == "pristine"
+        assert not before.mask.any()
+        assert forged.mask.any()
+        apart = np.abs(forged.image.astype(int) - before.image).max(2)
+        # JPEG and filters reach a few pixels further than the forgery.
+        near = cv2.dilate(forged.mask.astype(np.uint8), np.ones((41, 41))) > 0
+        # WebP's prediction carries a change across the picture, weakened.
+        assert apart[~near].mean() < 0.6 * apart[forged.mask].mean()
+        lossless += not apart[~near].any()
+    assert lossless >= 5
+
+
+def test_twins_come_as_often_as_asked(photos: Path) -> None:
+    half = dataset(photos, twins=0.5, mixture={"splice-shape": 1.0})
+    untouched = sum(not half.forgery(i).mask.any() for i in range(120))
+    assert 20 <= untouched <= 40
+    none = dataset(photos, mixture={"splice-shape": 1.0})
+    assert all(none.forgery(i).mask.any() for i in range(20))
+
+
+def test_an_untouched_photo_as_it_is_on_disk(photos: Path) -> None:
+    """Every such sample is a window of a photo, on its block grid, to the bit."""
+    data = dataset(photos, as_is=1.0, mixture={"pristine": 1.0}, flip=False)
+    originals = [np.asarray(PILImage.open(p.path).convert("RGB")) for p in data.photos]
+    windows = {
+        original[y : y + SIZE[0], x : x + SIZE[1]].tobytes()
+        for original in originals
+        for y in range(0, original.shape[0] - SIZE[0] + 1, 8)
+        for x in range(0, original.shape[1] - SIZE[1] + 1, 8)
+    }
+    large = sum(o.shape[0] >= SIZE[0] and o.shape[1] >= SIZE[1] for o in originals)
+    found = sum(data.forgery(i).image.tobytes() in windows for i in range(60))
+    assert found >= 15
+    assert large
+    other = dataset(photos, mixture={"pristine": 1.0}, flip=False)
+    assert sum(other.forgery(i).image.tobytes() in windows for i in range(60)) < 5
+
+
 def test_samples_as_tensors(photos: Path) -> None:
     sample = dataset(photos)[0]
     assert tuple(sample["image"].shape) == (3, *SIZE)
@@ -167,10 +211,16 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
         SynthesisConfig(strong_saves=0.9)
     with pytest.raises(ConfigError, match="and camera in"):
         SynthesisConfig(camera=2.0)
-    with pytest.raises(ConfigError, match="several and centred are shares"):
+    with pytest.raises(ConfigError, match="several, centred, twins and as_is are shares"):
         SynthesisConfig(several=1.5)
-    with pytest.raises(ConfigError, match="several and centred are shares"):
+    with pytest.raises(ConfigError, match="several, centred, twins and as_is are shares"):
         SynthesisConfig(centred=-0.1)
+    with pytest.raises(ConfigError, match="twins and as_is are shares"):
+        SynthesisConfig(twins=1.5)
+    with pytest.raises(ConfigError, match="as_is are shares"):
+        SynthesisConfig(as_is=-1.0)
+    with pytest.raises(ConfigError, match="twins need a kind of forgery"):
+        SynthesisConfig(twins=0.5, mixture={"pristine": 1.0})
     with pytest.raises(ConfigError, match="'regenerate' needs generators"):
         SynthesisConfig(mixture={"regenerate": 1.0}, generators=())
     with pytest.raises(ConfigError, match="lowest_quality 95"):

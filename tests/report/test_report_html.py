@@ -272,12 +272,14 @@ def test_printable_keeps_text_and_escapes_commands() -> None:
 
 @pytest.mark.parametrize("flagged", [True, False])
 def test_a_region_that_stands_twice_is_put_in_words(
-    flagged: bool, mask: np.ndarray, make_result: Make
+    flagged: bool, mask: np.ndarray, make_result: Make, method_card: MethodCard
 ) -> None:
     plain = make_result(mask if flagged else np.zeros_like(mask))
-    pair = {"confidence": 0.93, "boxes": [[0, 0, 9, 9], [20, 3, 9, 9]]}
+    pair = {"confidence": 0.93, "boxes": [[0, 0, 9, 9], [20, 3, 29, 12]]}
     notes: dict[str, Any] = {**plain.provenance.notes, "copied": [pair]}
     twice = replace(plain, provenance=replace(plain.provenance, notes=notes))
     assert ("twice" in wording.verdict(twice)) == flagged
     assert "compare the two places" in wording.explain_score(twice)
     assert "twice" not in wording.verdict(plain) + wording.explain_score(plain)
+    assert "Light blue frames" in page_of(twice, method_card)
+    assert "Light blue frames" not in page_of(plain, method_card)

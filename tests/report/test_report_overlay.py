@@ -170,7 +170,7 @@ def test_color_bar_runs_from_dark_to_light() -> None:
 
 def test_places_that_are_alike_are_framed_and_joined(make_result: Callable[..., Any]) -> None:
     plain = make_result(np.zeros((100, 200), bool))
-    pair: Any = {"confidence": 0.9, "boxes": [[10, 20, 40, 30], [120, 20, 40, 30]]}
+    pair: Any = {"confidence": 0.9, "boxes": [[10, 20, 50, 50], [120, 20, 160, 50]]}
     provenance = replace(plain.provenance, notes={"copied": [pair]})
     result = replace(plain, provenance=provenance)
     assert draw.pairs_of(result, (50, 100)) == [((5, 10, 25, 25), (60, 10, 80, 25))]

@@ -79,7 +79,7 @@ class Toy:
         faces: dict[str, dict[str, Any]] = {
             "dark": {
                 "parts": {"mouth": 0.75, "left_eye": 0.5},
-                "copied": [{"confidence": 0.9, "boxes": [[2, 3, 4, 5], [20, 30, 4, 5]]}],
+                "copied": [{"confidence": 0.9, "boxes": [[2, 3, 6, 8], [20, 30, 24, 35]]}],
             },
             "faint": {"parts": {"mouth": 0.075, "left_eye": 0.005}, "face": False},
         }

@@ -129,6 +129,18 @@ class _Layer:
     alt: str
 
 
+def _overlay_caption(result: Localization) -> str:
+    caption = "The picture, greyed, with the heat map over it. There is no mask to outline."
+    if result.flagged:
+        caption = (
+            "The picture, greyed where nothing was found, with the heat map over it. The double "
+            "line (black inside, white outside) is the edge of the mask."
+        )
+    if wording.stands_twice(result):
+        caption += " Light blue frames, joined by a line: two places that are alike."
+    return caption
+
+
 def _layers(pixels: RGB, result: Localization, name: str) -> list[_Layer]:
     heat = draw.heatmap(_small_map(result, MAX_SIDE))
     mask = draw.shrink_mask(result.mask, MAX_SIDE)
@@ -137,10 +149,7 @@ def _layers(pixels: RGB, result: Localization, name: str) -> list[_Layer]:
             "overlay",
             "Overlay",
             data_uri(draw.encode_jpeg(_small_overlay(pixels, result, MAX_SIDE)), "jpeg"),
-            "The picture, greyed where nothing was found, with the heat map over it. The double "
-            "line (black inside, white outside) is the edge of the mask."
-            if result.flagged
-            else "The picture, greyed, with the heat map over it. There is no mask to outline.",
+            _overlay_caption(result),
             f"Overlay of {name}",
         ),
         _Layer(

@@ -156,7 +156,6 @@ def pairs_of(result: Localization, size: tuple[int, ...]) -> list[Pair]:
         except (KeyError, TypeError, ValueError):
             # A result from a file may hold anything.
             continue
-        boxes[:, 1] += boxes[:, 0]
         first, second = (tuple(float(v) for v in (box * scale).flat) for box in boxes)
         pairs.append((first, second))
     return pairs

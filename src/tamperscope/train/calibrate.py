@@ -167,9 +167,8 @@ def _pictures(
     config: SynthesisConfig, root: Path, forged: int, authentic: int, seed: int
 ) -> Iterable[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
     mixture = {k: v for k, v in config.mixture.items() if k != "pristine"}
-    data = SynthesisDataset(
-        replace(config, mixture=mixture), split="val", root=root, seed=seed, length=4 * forged + 4
-    )
+    alone = replace(config, mixture=mixture, twins=0.0)
+    data = SynthesisDataset(alone, split="val", root=root, seed=seed, length=4 * forged + 4)
     made = (data.forgery(i) for i in range(len(data)))
     kept = (f for f in made if f.mask.mean() > 0.003)
     for f in islice(kept, forged):
@@ -180,7 +179,8 @@ def _pictures(
     for pixels in islice(_readable(order), authentic // 2):
         yield pixels, np.zeros(pixels.shape[:2], bool)
     clean = Synthesizer(
-        replace(config, mixture={"pristine": 1.0}), PhotoPool(photos, weights=dict(config.weights))
+        replace(config, mixture={"pristine": 1.0}, twins=0.0, as_is=0.0),
+        PhotoPool(photos, weights=dict(config.weights)),
     )
     for _ in range(authentic - authentic // 2):
         image = clean.make(rng).image

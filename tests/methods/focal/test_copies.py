@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tamperscope.methods.focal.copies import CUES, WEIGHTS, duplicate_map, find_copies
+from tamperscope.methods.focal.copies import CUES, WEIGHTS, find_copies
 from tamperscope.methods.focal.copy_candidates import (
     Candidate,
     Matches,
@@ -29,6 +29,14 @@ def textured(seed: int, size: tuple[int, int] = (200, 280)) -> np.ndarray:
     common = planes[0]
     mixed = np.stack([0.85 * common + 0.15 * p for p in planes], 2)
     return np.clip(128 + 55 * mixed, 0, 255).astype(np.uint8)
+
+
+def duplicate_map(pixels: np.ndarray, **options: int) -> np.ndarray:
+    """The confidence in the surest copy that a pixel belongs to, (h, w); 0 elsewhere."""
+    found = np.zeros(pixels.shape[:2], np.float32)
+    for copy in reversed(find_copies(pixels, **options)):
+        found[copy.first | copy.second] = copy.confidence
+    return found
 
 
 def moved(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -143,7 +151,7 @@ def test_keypoints_of_a_mirrored_picture_have_the_mirrored_descriptors() -> None
     picture, *_ = carried(9, mirror=True)
     straight, mirrored = find_matches(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
     assert len(mirrored.here) > 5 * max(len(straight.here), 1)
-    (candidate, *_) = keypoint_candidates(mirrored, mirrored=True)
+    (candidate, *_) = keypoint_candidates(mirrored)
     expected = np.array([230 + 135j])  # where the disc's middle went
     there = min(candidate.apply(np.array([80 + 75j])), key=lambda z: abs(z - expected[0]))
     assert abs(there - expected[0]) < 1 or abs(candidate.apply(expected)[0] - (80 + 75j)) < 1
@@ -164,12 +172,33 @@ def test_a_straight_edge_that_matches_itself_is_no_copy() -> None:
     assert not duplicate_map(jpeg(picture, 90)).any()
 
 
-def test_periodic_pattern_is_no_proof_below_the_peak() -> None:
-    """Broad repetition, fence or brick: marked wholly or not at all is fine, a crash is not."""
-    tile = textured(3, (25, 25))
-    found = duplicate_map(np.tile(tile, (8, 10, 1)))
-    assert found.shape == (200, 250)
-    assert np.isfinite(found).all()
+def checkerboard() -> np.ndarray:
+    cells = np.indices((10, 14)).sum(0) % 2
+    noise = np.random.default_rng(2).integers(-6, 7, (200, 280, 3))
+    return (60 + 130 * np.kron(cells, np.ones((20, 20)))[..., None] + noise).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.tile(textured(3, (23, 27)), (9, 10, 1)),
+        np.tile(textured(4, (50, 70)), (4, 4, 1)),
+        checkerboard(),
+        np.concatenate([textured(5, (200, 140)), textured(5, (200, 140))[:, ::-1]], axis=1),
+    ],
+    ids=["bricks", "tiles", "checkerboard", "reflection"],
+)
+def test_a_pattern_that_agrees_with_itself_is_no_copy(picture: np.ndarray) -> None:
+    assert duplicate_map(picture).max() < 0.5
+    assert duplicate_map(jpeg(picture, 90)).max() < 0.5
+
+
+def test_a_copy_that_covers_a_part_of_its_source_is_found() -> None:
+    picture = textured(6)
+    picture[70:130, 90:170] = picture[60:120, 50:130].copy()
+    (copy, *_) = find_copies(jpeg(picture, 92))
+    assert copy.confidence > 0.5
+    assert (copy.first | copy.second)[70:130, 90:125].mean() > 0.7
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (59, 59), (17, 4000), (64, 64)])

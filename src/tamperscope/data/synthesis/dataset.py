@@ -50,6 +50,11 @@ class SynthesisConfig:
         several: chance that a forged picture gets one more forgery of any kind, and after that as
             many again up to four in all, in [0, 1]; the mask is the union of their regions.
         centred: share of the forgeries placed around the middle and not anywhere, in [0, 1].
+        twins: chance that samples 2 i and 2 i + 1 are a forgery and the same picture without it,
+            of one host, one past and one last save, in [0, 1]. The forgery alone tells them apart.
+        as_is: chance that a photo large enough is a host as it lies on disk: its own scale and
+            block grid, nothing done to it before the forgery. Untouched it gets no last save
+            either, unless it is a twin. In [0, 1].
         generators: names of what fills the regions of the kind ``regenerate`` (see
             `tamperscope.data.generators.registry`); networks run on the CPU.
         flip: mirror half of the samples; a mirrored JPEG keeps its block grid because the sizes are
@@ -79,6 +84,8 @@ class SynthesisConfig:
     camera: float = 0.0
     several: float = 0.0
     centred: float = regions.CENTRED
+    twins: float = 0.0
+    as_is: float = 0.0
     generators: tuple[str, ...] = ("transposed", "nearest", "shuffle", "latent")
     flip: bool = True
 
@@ -94,8 +101,11 @@ class SynthesisConfig:
             raise ConfigError("forged fractions need 0 < min_fraction <= max_fraction < 0.5")
         if not 0 <= self.strong_saves <= 0.86 or not 0 <= self.camera <= 1:
             raise ConfigError("strong_saves must be in [0, 0.86] and camera in [0, 1]")
-        if not 0 <= self.several <= 1 or not 0 <= self.centred <= 1:
-            raise ConfigError("several and centred are shares in [0, 1]")
+        shares = (self.several, self.centred, self.twins, self.as_is)
+        if not all(0 <= share <= 1 for share in shares):
+            raise ConfigError("several, centred, twins and as_is are shares in [0, 1]")
+        if self.twins and set(self.mixture) == {"pristine"}:
+            raise ConfigError("twins need a kind of forgery: add one to the mixture")
         if self.mixture.get("regenerate") and not self.generators:
             raise ConfigError("the kind 'regenerate' needs generators: name at least one")
         if not 1 <= self.lowest_quality < 90:
@@ -120,7 +130,28 @@ class Synthesizer:
     def make(self, rng: np.random.Generator) -> compose.Forgery:
         """A finished picture of ``config.size`` with its mask."""
         kind = self._draw_kind(rng)
-        host, objects = self._frame(rng)
+        host, objects, as_is = self._frame(rng)
+        forged = self._alter(rng, kind, host, objects)
+        return self._save(rng, forged, last=not as_is or bool(forged.mask.any()))
+
+    def make_twin(self, seed: np.random.SeedSequence, *, forged: bool) -> compose.Forgery:
+        """A forgery, or the picture that it was before it was forged, saved in the same way."""
+        frame, forge, save = (np.random.default_rng(s) for s in seed.spawn(3))
+        host, objects, _ = self._frame(frame)
+        if not forged:
+            return self._save(save, compose.pristine(host))
+        kind = self._draw_kind(forge)
+        while kind == "pristine":
+            kind = self._draw_kind(forge)
+        return self._save(save, self._alter(forge, kind, host, objects))
+
+    def _alter(
+        self,
+        rng: np.random.Generator,
+        kind: str,
+        host: NDArray[np.uint8],
+        objects: NDArray[np.bool_] | None,
+    ) -> compose.Forgery:
         forged = self._forge(rng, kind, host, objects)
         if self.config.several and forged.mask.any():
             forged = self._forge_again(rng, forged)
@@ -128,13 +159,15 @@ class Synthesizer:
             # "Forged" means the minority here; a mask over half of the picture would turn the
             # labels round.
             forged = compose.pristine(host)
-        image = history.last_save(
-            rng,
-            forged.image,
-            strong=self.config.strong_saves,
-            lowest=self.config.lowest_quality,
-        )
-        mask = forged.mask
+        return forged
+
+    def _save(
+        self, rng: np.random.Generator, forged: compose.Forgery, *, last: bool = True
+    ) -> compose.Forgery:
+        image, mask = forged.image, forged.mask
+        if last:
+            strong, lowest = self.config.strong_saves, self.config.lowest_quality
+            image = history.last_save(rng, image, strong=strong, lowest=lowest)
         if self.config.flip and rng.random() < 0.5:
             image, mask = image[:, ::-1], mask[:, ::-1]
         return compose.Forgery(
@@ -199,17 +232,21 @@ class Synthesizer:
 
     def _frame(
         self, rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None]:
-        """A photo brought to the sample's size, with its history. Half of the time its own block
-        grid is kept.
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None, bool]:
+        """A photo brought to the sample's size, with its history, and whether it is as it lies on
+        disk. Otherwise half of the time its own block grid is kept.
         """
         photo, objects = self.pool.draw(rng)
         h, w = self.config.size
-        if (photo.shape[0] > photo.shape[1]) != (h > w) and photo.shape[0] != photo.shape[1]:
+        low = max(h / photo.shape[0], w / photo.shape[1])
+        turn = (photo.shape[0] > photo.shape[1]) != (h > w) and photo.shape[0] != photo.shape[1]
+        # Turned, a photo has its quantization tables on their side: no longer as it was on disk.
+        as_is = bool(self.config.as_is) and rng.random() < self.config.as_is and low <= 1.0
+        if turn and not as_is:
             photo = np.ascontiguousarray(np.rot90(photo))
             objects = None if objects is None else np.ascontiguousarray(np.rot90(objects))
-        low = max(h / photo.shape[0], w / photo.shape[1])
-        keep = low <= 1.0 and rng.random() < 0.5
+            low = max(h / photo.shape[0], w / photo.shape[1])
+        keep = as_is or (low <= 1.0 and rng.random() < 0.5)
         factor = 1.0 if keep else low * float(np.exp(rng.uniform(0.0, 0.45)))
         if factor != 1.0:
             size = (max(h, round(photo.shape[0] * factor)), max(w, round(photo.shape[1] * factor)))
@@ -218,12 +255,14 @@ class Synthesizer:
                 objects = perturb.resize(objects.astype(np.uint8), size, "nearest").astype(bool)
         y = int(rng.integers(photo.shape[0] - h + 1))
         x = int(rng.integers(photo.shape[1] - w + 1))
-        if keep and rng.random() < 0.6:
+        if as_is or (keep and rng.random() < 0.6):
             y, x = y - y % 8, x - x % 8
         window = np.ascontiguousarray(photo[y : y + h, x : x + w])
         if objects is not None:
             objects = np.ascontiguousarray(objects[y : y + h, x : x + w])
-        return history.camera_history(rng, window, camera=self.config.camera), objects
+        if not as_is:
+            window = history.camera_history(rng, window, camera=self.config.camera)
+        return window, objects, as_is
 
 
 class SynthesisDataset:
@@ -234,7 +273,7 @@ class SynthesisDataset:
         config: a `SynthesisConfig` or its fields as a dict.
         split: ``train`` or ``val``; the photos of the two never overlap.
         root: folder of photos.
-        seed: sample ``i`` depends on (seed, split, i) alone.
+        seed: sample ``i`` depends on (seed, split, i) alone, a twin on those of its pair.
         length: how many samples ``len`` reports.
 
     Raises:
@@ -274,6 +313,10 @@ class SynthesisDataset:
         if not 0 <= index < self.length:
             raise IndexError(index)
         stream = 0 if self.split == "train" else 1
+        if self.config.twins:
+            pair = np.random.SeedSequence([self.seed, stream, index // 2, 2])
+            if np.random.default_rng(pair).random() < self.config.twins:
+                return self.synthesizer.make_twin(pair, forged=index % 2 == 0)
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, stream, index]))
         return self.synthesizer.make(rng)
 

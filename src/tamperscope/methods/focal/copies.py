@@ -20,7 +20,7 @@ from tamperscope.methods.focal.copy_candidates import (
     keypoint_candidates,
     offset_candidates,
 )
-from tamperscope.methods.focal.copy_proof import Evidence, Picture, examine
+from tamperscope.methods.focal.copy_proof import Evidence, Picture, examine, without_patterns
 
 Mask = NDArray[np.bool_]
 
@@ -80,22 +80,6 @@ def find_copies(
     return [replace(c, first=_grown(c.first, h, w), second=_grown(c.second, h, w)) for c in found]
 
 
-def duplicate_map(pixels: NDArray[np.uint8], *, max_pixels: int = 600_000) -> NDArray[np.float32]:
-    """How likely each pixel belongs to a region that stands in the picture twice.
-
-    Args:
-        pixels: RGB uint8 (h, w, 3).
-        max_pixels: larger pictures are shrunk to this many pixels first.
-
-    Returns:
-        float32 (h, w) in [0, 1): the confidence in a region and in its copy, 0 elsewhere.
-    """
-    out = np.zeros(pixels.shape[:2], np.float32)
-    for copy in reversed(find_copies(pixels, max_pixels=max_pixels)):
-        out[copy.first | copy.second] = copy.confidence
-    return out
-
-
 def cues(evidence: Evidence) -> tuple[float, ...]:
     """The numbers that `CUES` name, without the bias."""
     return (
@@ -115,17 +99,16 @@ def confidence(evidence: Evidence) -> float:
 
 
 def examined(grey: NDArray[np.uint8], keypoint_pixels: int = 300_000) -> list[Evidence]:
-    """Everything that agrees anywhere in a picture, uint8 (h, w), whatever it is worth."""
+    """Whatever agrees anywhere in a picture, uint8 (h, w), at any confidence; patterns do not."""
     few = _shrunk(grey, keypoint_pixels)
-    straight, mirrored = find_matches(few)
+    both_ways = find_matches(few)
     # Keypoints were found in a smaller picture: everything else is in pixels of this one.
     scale = math.sqrt(grey.size / few.size)
-    straight, mirrored = straight.scaled(scale), mirrored.scaled(scale)
+    straight, mirrored = (matches.scaled(scale) for matches in both_ways)
     picture = Picture.of(grey.astype(np.float32))
-    tried = [(c, straight) for c in keypoint_candidates(straight, mirrored=False)]
-    tried += [(c, mirrored) for c in keypoint_candidates(mirrored, mirrored=True)]
+    tried = [(c, m) for m in (straight, mirrored) for c in keypoint_candidates(m)]
     tried += [(c, straight) for c in offset_candidates(picture.grey)]
-    return [e for e in (examine(picture, c, m) for c, m in tried) if e is not None]
+    return without_patterns(examine(picture, c, m) for c, m in tried)
 
 
 def weighed(found: list[Evidence]) -> list[tuple[Evidence, float]]:

@@ -8,7 +8,7 @@ a copy is an echo and has a peak at its offset: it finds copies too smooth for k
 were only moved. A candidate is no more than a guess; `copy_proof` says what it is worth.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -53,12 +53,15 @@ class Matches:
         transform: complex (n,), scale and rotation from the one to the other, by the keypoints'
             own sizes and angles.
         keypoints: complex (k,), all that were found, matched or not.
+        mirrored: the one place looks like the other's reflection; ``transform`` is then that of
+            conjugates, as in `Candidate`.
     """
 
     here: Points
     there: Points
     transform: Points
     keypoints: Points
+    mirrored: bool = False
 
     def scaled(self, factor: float) -> "Matches":
         """The same in a picture ``factor`` times as large."""
@@ -67,7 +70,7 @@ class Matches:
         # The middle of a pixel has whole coordinates, so its corner is what stays in place.
         off = (0.5 + 0.5j) * (factor - 1)
         here, there, points = (z * factor + off for z in (self.here, self.there, self.keypoints))
-        return Matches(here, there, self.transform, points)
+        return replace(self, here=here, there=there, keypoints=points)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +107,7 @@ def find_matches(grey: NDArray[np.uint8], *, limit: int = 3000) -> tuple[Matches
     sift = cv2.SIFT.create(nfeatures=limit, contrastThreshold=_CONTRAST, edgeThreshold=_EDGE)
     found, raw = sift.detectAndCompute(grey, None)
     if raw is None or len(found) < _AGREE:
-        return empty, empty
+        return empty, replace(empty, mirrored=True)
     points = np.array([complex(*k.pt) for k in found])
     # Size and direction in one number, so that the quotient of two is scale and rotation.
     arms = np.array([k.size * np.exp(1j * np.deg2rad(k.angle)) for k in found])
@@ -146,16 +149,16 @@ def _matched(
     sure = far.any(1) & (likeness[line, first] > _ALIKE) & (distance < _RATIO * distance_second)
     here, there = line[sure], partner[sure]
     from_arm = np.conj(arms[here]) if mirrored else arms[here]
-    return Matches(points[here], points[there], arms[there] / from_arm, points)
+    return Matches(points[here], points[there], arms[there] / from_arm, points, mirrored)
 
 
-def keypoint_candidates(matches: Matches, *, mirrored: bool) -> list[Candidate]:
+def keypoint_candidates(matches: Matches) -> list[Candidate]:
     """The similarity transforms that at least four matches agree on, most agreed first.
 
     Every match proposes its own transform; the best one is fitted to those that agree, its matches
     are taken out, and so on.
     """
-    here = np.conj(matches.here) if mirrored else matches.here
+    here = np.conj(matches.here) if matches.mirrored else matches.here
     there, free = matches.there, np.ones(len(matches.here), bool)
     shift = there - matches.transform * here
     found: list[Candidate] = []
@@ -169,7 +172,7 @@ def keypoint_candidates(matches: Matches, *, mirrored: bool) -> list[Candidate]:
         if fit is None:
             break
         a, b = fit
-        candidate = Candidate(a, b, mirrored)
+        candidate = Candidate(a, b, matches.mirrored)
         # Matches mostly come both ways: the way back is the same copy.
         free &= np.abs(candidate.apply(matches.here) - there) >= 2 * TOLERANCE
         free &= np.abs(candidate.apply(there) - matches.here) >= 2 * TOLERANCE

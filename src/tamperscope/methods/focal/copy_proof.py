@@ -3,6 +3,7 @@ cross-correlation says where the two agree to the grain.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -26,6 +27,10 @@ _WINDOW = 15
 # `_AREA` pixels. Low, as `confidence` weighs what is found.
 _AGREES, _PROOF, _CORNERS, _AREA = 0.5, 0.65, 1.5, 200
 _CLOSING = 9
+# Tiles and facades agree with themselves nearly everywhere: the two "places" are then mostly the
+# same one. A copy can cover a part of its source, not half of it; and copies that
+# fill half of a picture with their sources are hardly made by hand.
+_SAME, _MOST = 0.5, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +45,7 @@ class Evidence:
         agreement: mean correlation over it, [0, 1].
         exact: share of it with a correlation above .9.
         distance: between the two, in pixels (root mean square).
+        pattern: no copy but a pattern (tiles, a facade, a reflection) that agrees with itself.
     """
 
     first: Mask
@@ -50,6 +56,7 @@ class Evidence:
     agreement: float
     exact: float
     distance: float
+    pattern: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +109,20 @@ def examine(
     area = min(int(first.sum()), int(second.sum()))
     if area == 0:
         return None
-    return Evidence(first, second, support, density, area, agreement, exact, distance)
+    pattern = _is_pattern(first, second, matrix)
+    return Evidence(first, second, support, density, area, agreement, exact, distance, pattern)
+
+
+def without_patterns(found: Iterable[Evidence | None]) -> list[Evidence]:
+    """What speaks for copies: none of the patterns, and nothing that lies mostly within one, as a
+    pattern agrees with itself at any number of places.
+    """
+    seen = [e for e in found if e is not None]
+    copies = [e for e in seen if not e.pattern]
+    if len(copies) == len(seen) or not copies:
+        return copies
+    patterned = np.logical_or.reduce([e.first | e.second for e in seen if e.pattern])
+    return [e for e in copies if patterned[e.first | e.second].mean() <= _SAME]
 
 
 def _agreeing(
@@ -136,6 +156,21 @@ def _agreeing(
     values = likeness[region]
     agreement, exact = float(values.mean()), float((values > 0.9).mean())
     return _filled(region), agreement, exact, math.sqrt(float(apart[region].mean()))
+
+
+def _is_pattern(first: Mask, second: Mask, matrix: NDArray[np.float64]) -> bool:
+    """Whether the two places are what a pattern has in common with itself."""
+    if np.count_nonzero(first | second) > _MOST * first.size:
+        return True
+    area = min(int(first.sum()), int(second.sum()))
+    if np.count_nonzero(first & second) <= _SAME * area:
+        return False
+    # Half a turn and a reflection bring the copy back to its source as well, so both places are
+    # found as one.
+    rows, columns = np.nonzero(first & second)
+    points = np.stack([columns, rows, np.ones(len(rows))])
+    back = matrix @ np.concatenate([matrix @ points, points[2:]]) - points[:2]
+    return bool(np.sqrt((back**2).sum(0).mean()) > TOLERANCE)
 
 
 def _detail(grey: Plane) -> tuple[Plane, Plane]:

@@ -270,17 +270,18 @@ def _decide_seeded(maps: FeatureMaps, config: FocalConfig, calibration: Calibrat
         threshold = own_threshold(logits, calibration)
     else:
         threshold = calibration.threshold if config.threshold < 0 else config.threshold
+    copy = surest_copy(maps)
     return Decision(
         mask=scores > threshold,
         scores=scores,
         threshold=threshold,
-        image_score=image_score(logits, calibration, copy=surest_copy(maps)),
+        image_score=image_score(logits, calibration, copy=copy),
         kind=MapKind.PROBABILITY,
         trace={
             "clustering": "seeded",
             "threshold": threshold,
             "cut": "expected-f1" if adaptive else "fixed",
-            "surest_copy": surest_copy(maps),
+            "surest_copy": copy,
         },
     )
 

@@ -116,7 +116,7 @@ class FocalLocalizer(BaseLocalizer):
         }
 
     def _pairs(self, maps: FeatureMaps, size: tuple[int, int], shown: Seen) -> list[dict[str, Any]]:
-        """Likely copies as boxes (left, top, width, height) in the picture's pixels."""
+        """Likely copies as boxes (left, top, right, bottom) in the picture's pixels."""
         if maps.copies is None:
             return []
         (top, left), (rows, columns) = shown.offset, maps.copies.shape[-2:]
@@ -134,7 +134,7 @@ class FocalLocalizer(BaseLocalizer):
                 v = [round(float(n) * covered[0] / rows) + top for n in (y.min(), y.max() + 1)]
                 h = [round(float(n) * covered[1] / columns) + left for n in (x.min(), x.max() + 1)]
                 bottom, right = min(v[1], size[0]), min(h[1], size[1])
-                boxes.append([h[0], v[0], right - h[0], bottom - v[0]])
+                boxes.append([h[0], v[0], right, bottom])
             if len(boxes) == 2:
                 pairs.append({"confidence": round(sure, 3), "boxes": boxes})
         return pairs
