@@ -27,10 +27,10 @@ _WINDOW = 15
 # `_AREA` pixels. Low, as `confidence` weighs what is found.
 _AGREES, _PROOF, _CORNERS, _AREA = 0.5, 0.65, 1.5, 200
 _CLOSING = 9
-# Tiles and facades agree with themselves nearly everywhere: the two "places" are then mostly the
-# same one. A copy can cover a part of its source, not half of it; and copies that
-# fill half of a picture with their sources are hardly made by hand.
-_SAME, _MOST = 0.5, 0.5
+# Tiles and facades agree with themselves nearly everywhere: a place and its "copy" are then mostly
+# the same. A copy can cover a part of its source, not half of it; and what fills two thirds of a
+# picture together with its likeness, as a reflection does, is no copy either.
+_SAME, _MOST = 0.5, 0.67
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def examine(
     area = min(int(first.sum()), int(second.sum()))
     if area == 0:
         return None
-    pattern = _is_pattern(first, second, matrix)
+    pattern = _is_pattern(region, source, matrix)
     return Evidence(first, second, support, density, area, agreement, exact, distance, pattern)
 
 
@@ -158,19 +158,16 @@ def _agreeing(
     return _filled(region), agreement, exact, math.sqrt(float(apart[region].mean()))
 
 
-def _is_pattern(first: Mask, second: Mask, matrix: NDArray[np.float64]) -> bool:
-    """Whether the two places are what a pattern has in common with itself."""
-    if np.count_nonzero(first | second) > _MOST * first.size:
+def _is_pattern(region: Mask, source: Mask, matrix: NDArray[np.float64]) -> bool:
+    """Whether a region and where it came from are what a pattern has in common with itself."""
+    if np.count_nonzero(region | source) > _MOST * region.size:
         return True
-    area = min(int(first.sum()), int(second.sum()))
-    if np.count_nonzero(first & second) <= _SAME * area:
-        return False
-    # Half a turn and a reflection bring the copy back to its source as well, so both places are
-    # found as one.
-    rows, columns = np.nonzero(first & second)
-    points = np.stack([columns, rows, np.ones(len(rows))])
-    back = matrix @ np.concatenate([matrix @ points, points[2:]]) - points[:2]
-    return bool(np.sqrt((back**2).sum(0).mean()) > TOLERANCE)
+    # Half a turn and a reflection bring a copy back to its source as well, so the whole region is
+    # both places. A part of it still goes elsewhere, but in a pattern onto itself.
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
+    largest = parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    back = _carried(largest, matrix)
+    return np.count_nonzero(largest & back) > _SAME * min(largest.sum(), back.sum())
 
 
 def _detail(grey: Plane) -> tuple[Plane, Plane]:
