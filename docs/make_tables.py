@@ -148,6 +148,22 @@ def _copied(records: Records) -> str:
     return "\n".join([*lines, "", facts]) + "\n"
 
 
+def _untouched(records: Records) -> str:
+    """Mean image score and share flagged of untouched photos, by folder, sort and weights."""
+    rows = records[0]["numbers"]["rows"]
+    labels = list(dict.fromkeys(row["weights"] for row in rows))
+    cells = {(r["folder"], r["sort"], r["weights"]): r for r in rows}
+    lines = [
+        f"| Photos of | n | as | {' | '.join(f'score, {n} | flagged, {n}' for n in labels)} |",
+        f"|---|---:|---|{'---:|' * 2 * len(labels)}",
+    ]
+    for folder, sort in dict.fromkeys((row["folder"], row["sort"]) for row in rows):
+        found = [cells[folder, sort, label] for label in labels]
+        values = " | ".join(f"{r['score']:.2f} | {r['flagged']:.0%}" for r in found)
+        lines.append(f"| {folder} | {found[0]['pictures']} | {sort} | {values} |")
+    return "\n".join(lines).replace("0.", ".") + "\n"
+
+
 TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "content": ("content-overlap", markdown_content),
     "speed": ("speed", markdown_speed),
@@ -160,6 +176,7 @@ TABLES: dict[str, tuple[str, Callable[[Records], str]]] = {
     "scale": ("batch", _scale),
     "diagnosis": ("diagnosis", lambda records: "\n".join(map(diagnosis_tables, records))),
     "copied": ("copied-regions", _copied),
+    "untouched": ("untouched-photos", _untouched),
     "engines": ("engines", engines_table),
     "methods_speed": ("methods-speed", methods_table),
     "evaluation_speed": ("methods-speed", evaluation_table),

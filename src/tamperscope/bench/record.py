@@ -47,6 +47,7 @@ KINDS = (
     "engines",
     "methods-speed",
     "copied-regions",
+    "untouched-photos",
 )
 PARTS = ("method", "weights", "protocol", "dataset", "numbers", "environment")
 """What every record holds, each a table."""

@@ -167,7 +167,7 @@ def _is_pattern(region: Mask, source: Mask, matrix: NDArray[np.float64]) -> bool
     _, parts, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
     largest = parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
     back = _carried(largest, matrix)
-    return np.count_nonzero(largest & back) > _SAME * min(largest.sum(), back.sum())
+    return bool((largest & back).sum() > _SAME * min(largest.sum(), back.sum()))
 
 
 def _detail(grey: Plane) -> tuple[Plane, Plane]:
