@@ -125,7 +125,9 @@ def main() -> None:
     cv2.setNumThreads(1)
     methods = {}
     for named in options.weights or ["shipped="]:
-        label, _, file = named.partition("=")
+        label, equals, file = named.partition("=")
+        if not equals or label in methods:
+            parser.error(f"--weights {named}: give LABEL=FILE, each label once")
         method = catalog.load("focal", device="cpu", weights=file or None)
         assert isinstance(method, FocalLocalizer)
         methods[label] = method

@@ -99,6 +99,8 @@ class Image:
     source_mode: str
     """How the picture was stored: a Pillow mode (``;16`` appended for 16-bit colour), or a dtype
     and shape."""
+    orientation: int = 1
+    """The EXIF orientation that was undone, 1 to 8; 1 = stored upright."""
 
     def __post_init__(self) -> None:
         pixels = self.pixels
@@ -126,6 +128,19 @@ class Image:
         """(h, w) in pixels."""
         return self.height, self.width
 
+    @property
+    def block_offset(self) -> tuple[int, int] | None:
+        """Row and column, 0 to 7, in which the first whole 8x8 block of a JPEG file begins; None
+        for other formats, whose pixels may come from anywhere.
+
+        Files begin with whole blocks. Where an orientation turned rows or columns round, what is
+        left over at their end comes first.
+        """
+        if self.format not in ("JPEG", "MPO"):
+            return None
+        rows, columns = self.orientation in _ROWS_REVERSED, self.orientation in _COLUMNS_REVERSED
+        return self.height % 8 if rows else 0, self.width % 8 if columns else 0
+
 
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[Any] "
@@ -140,6 +155,7 @@ class _Decoded:
     sha256: str
     format: str | None
     mode: str
+    orientation: int = 1
 
 
 def read_image(
@@ -174,6 +190,7 @@ def read_image(
         sha256=decoded.sha256,
         format=decoded.format,
         source_mode=decoded.mode,
+        orientation=decoded.orientation,
     )
 
 
@@ -322,7 +339,7 @@ def _from_bytes(data: bytes, name: str, digest: str, max_pixels: int) -> _Decode
         samples = _deep_samples(data, picture, turn) if deep else None
         if samples is None:
             samples = _pil_samples(picture, name)
-    return _Decoded(samples, name, digest, picture.format or kind, mode)
+    return _Decoded(samples, name, digest, picture.format or kind, mode, _orientation(picture))
 
 
 def _open(data: bytes, name: str, max_pixels: int) -> tuple[ImageFile, str]:
@@ -342,6 +359,8 @@ def _open(data: bytes, name: str, max_pixels: int) -> tuple[ImageFile, str]:
 
 
 _ORIENTATION = 0x0112
+# Orientations (CIPA DC-008) by which columns, or rows, are stored in reversed order.
+_COLUMNS_REVERSED, _ROWS_REVERSED = (2, 3, 6, 7), (3, 4, 7, 8)
 
 _Opener: TypeAlias = Callable[[io.BytesIO, str], ImageFile]
 
@@ -483,7 +502,8 @@ def _from_pil(picture: PILImage.Image, max_pixels: int) -> _Decoded:
         picture.load()
         samples = _pil_samples(picture, str(name))
     digest = _array_digest(samples)
-    return _Decoded(samples, f"pil:{digest[:12]}", digest, picture.format, mode)
+    turned = _orientation(picture)
+    return _Decoded(samples, f"pil:{digest[:12]}", digest, picture.format, mode, turned)
 
 
 def _from_array(array: NDArray[Any], max_pixels: int) -> _Decoded:
@@ -674,8 +694,8 @@ def _upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Undo an EXIF orientation (CIPA DC-008, tag 0x0112) on an (h, w, c) array."""
     if orientation >= 5:
         samples = samples.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
+    if orientation in _COLUMNS_REVERSED:
         samples = samples[:, ::-1]
-    if orientation in (3, 4, 7, 8):
+    if orientation in _ROWS_REVERSED:
         samples = samples[::-1]
     return samples

@@ -112,21 +112,26 @@ def test_refusals(photos: Path, tmp_path: Path) -> None:
 SHAPE = (20, 30)
 
 
-def picture(mask: NDArray[np.bool_], *, right: float = 1.0, seed: int = 0) -> _Picture:
+def looked(mask: NDArray[np.bool_], *, right: float = 1.0, seed: int = 0) -> FeatureMaps:
     """Evidence of the right sign in a share of the cells; features that follow the mask."""
     rng = np.random.default_rng(seed)
     wrong = rng.random(SHAPE) > right
     evidence = np.where(mask ^ wrong, 1.5, -1.5) + rng.normal(0, 0.5, SHAPE)
-    seen = FeatureMaps(
+    return FeatureMaps(
         two_regions(mask, noise=0.2, seed=seed), torch.from_numpy(evidence.astype(np.float32))
     )
-    return _Picture(seen, mask)
+
+
+def seen(right: float) -> list[tuple[FeatureMaps, NDArray[np.bool_]]]:
+    """Six forged and six untouched pictures with their masks."""
+    clean = np.zeros(SHAPE, bool)
+    forged = [box(SHAPE, slice(i, i + 8), slice(2 * i, 2 * i + 10)) for i in range(6)]
+    masks = [*forged, *[clean] * 6]
+    return [(looked(m, right=right, seed=i), m) for i, m in enumerate(masks)]
 
 
 def collection(right: float) -> list[_Picture]:
-    clean = np.zeros(SHAPE, bool)
-    forged = [box(SHAPE, slice(i, i + 8), slice(2 * i, 2 * i + 10)) for i in range(6)]
-    return [picture(m, right=right, seed=i) for i, m in enumerate([*forged, *[clean] * 6])]
+    return [_Picture.of(*one) for one in seen(right)]
 
 
 def test_clear_evidence_is_used() -> None:
@@ -149,16 +154,18 @@ def test_margin_helps_where_evidence_errs() -> None:
 
 @pytest.mark.parametrize("limit", [0.2, 0.05, 0.002])
 def test_untouched_pictures_stay_below_the_limit(limit: float) -> None:
-    pictures = collection(0.85)
     report = fit(
-        pictures,
+        collection(0.85),
         max_false_pixels=limit,
         max_false_pictures=1.0,
         false_picture_price=0,
         use_margin=False,
     )
-    masks = [decide(p.maps, FocalConfig(), report.calibration).mask for p in pictures]
-    untouched = [mask for mask, p in zip(masks, pictures, strict=True) if not p.mask.any()]
+    untouched = [
+        decide(maps, FocalConfig(), report.calibration).mask
+        for maps, truth in seen(0.85)
+        if not truth.any()
+    ]
     assert np.mean(untouched) == pytest.approx(report.numbers["false_pixels"], abs=1e-4)
     assert np.mean(untouched) <= limit
 
@@ -174,7 +181,7 @@ def test_the_cut_knows_how_rare_forged_cells_are() -> None:
     calibration = fit(pictures, use_margin=False).calibration
     assert calibration.cut_scale > 0
     forged = [p for p in pictures if p.mask.any()]
-    logits = torch.stack([cell_logits(p.maps, calibration) for p in forged])
+    logits = torch.stack([cell_logits(p.cues, calibration) for p in forged])
     told = torch.sigmoid(calibration.cut_scale * logits + calibration.cut_bias).mean()
     assert float(told) == pytest.approx(np.mean([p.mask for p in forged]), abs=0.01)
     # The score itself is made as if half of the cells were forged.
@@ -214,12 +221,12 @@ def test_no_more_untouched_pictures_are_flagged_than_allowed(limit: float) -> No
 
 
 def test_copies_may_only_speak_for_a_forgery() -> None:
-    def with_copies(p: _Picture, sign: float) -> _Picture:
-        copies = torch.from_numpy((p.mask if sign > 0 else ~p.mask).astype(np.float32))
-        return replace(p, maps=replace(p.maps, copies=copies.expand(1, 2, *copies.shape)))
+    def with_copies(maps: FeatureMaps, mask: NDArray[np.bool_], sign: float) -> _Picture:
+        copies = torch.from_numpy((mask if sign > 0 else ~mask).astype(np.float32))
+        return _Picture.of(replace(maps, copies=copies.expand(1, 2, *copies.shape)), mask)
 
     for sign in (1.0, -1.0):
-        pictures = [with_copies(p, sign) for p in collection(0.8)]
+        pictures = [with_copies(*one, sign) for one in seen(0.8)]
         found = fit(pictures, max_false_pixels=0.04, use_margin=True).calibration.copies
         assert (found > 0) == (sign > 0)
         assert found >= 0
@@ -228,10 +235,9 @@ def test_copies_may_only_speak_for_a_forgery() -> None:
 def test_the_surest_copy_counts_for_the_image_score() -> None:
     """Where it is all that tells forged pictures from untouched ones."""
     pictures = []
-    for p in collection(0.0):
-        shape = p.mask.shape
-        copies = torch.full((1, 2, *shape), 0.9) if p.mask.any() else torch.zeros(0, 2, *shape)
-        pictures.append(replace(p, maps=replace(p.maps, copies=copies)))
+    for maps, mask in seen(0.0):
+        copies = torch.full((1, 2, *SHAPE), 0.9) if mask.any() else torch.zeros(0, 2, *SHAPE)
+        pictures.append(_Picture.of(replace(maps, copies=copies), mask))
     report = fit(pictures, max_false_pixels=1.0, use_margin=False)
     assert report.calibration.image_copies > 0
     assert report.numbers["image_auc"] == 1.0
@@ -254,5 +260,5 @@ def test_large_pictures_do_not_outvote_small_ones() -> None:
     wrong = FeatureMaps(
         two_regions(mask, noise=0.2), torch.where(torch.from_numpy(mask), -1.5, 1.5)
     )
-    report = fit([*small, _Picture(wrong, mask)], max_false_pixels=0.2, use_margin=False)
+    report = fit([*small, _Picture.of(wrong, mask)], max_false_pixels=0.2, use_margin=False)
     assert report.calibration.evidence > 0

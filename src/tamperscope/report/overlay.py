@@ -153,9 +153,12 @@ def pairs_of(result: Localization, size: tuple[int, ...]) -> list[Pair]:
     for entry in named if isinstance(named, list) else []:
         try:
             boxes = np.array(entry["boxes"], float).reshape(2, 2, 2)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             # A result from a file may hold anything.
             continue
+        if not np.isfinite(boxes).all():
+            continue
+        boxes = np.clip(boxes, 0, (width, height))
         first, second = (tuple(float(v) for v in (box * scale).flat) for box in boxes)
         pairs.append((first, second))
     return pairs

@@ -56,11 +56,22 @@ class CalibrationReport:
 _FIXED = np.arange(0.3, 0.99, 0.01)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Picture:
-    maps: FeatureMaps
+    """What the fits need of a picture. Not its features: hundreds of photos from disk would fill
+    the memory with them.
+    """
+
+    cues: Tensor
+    """(rows, columns, 4), see `cell_cues`."""
+    copy: float
+    """The confidence in the surest copy."""
     mask: NDArray[np.bool_]
     """Forged cells on the feature grid; none for an untouched picture."""
+
+    @classmethod
+    def of(cls, maps: FeatureMaps, mask: NDArray[np.bool_]) -> "_Picture":
+        return cls(cell_cues(maps), surest_copy(maps), mask)
 
 
 def calibrate(
@@ -84,8 +95,8 @@ def calibrate(
         data_root, synthesis: photos and synthesis options of the training recipe; only held-back
             photos are used.
         forged: forged pictures to make.
-        authentic: untouched pictures; half are held-back photos as they are on disk, half went
-            through a synthetic history.
+        authentic: untouched pictures; half are held-back photos as they are on disk, half were
+            made and saved like forgeries.
         seed: of the pictures; another one than validation's.
         max_false_pixels: the thresholds are the best ones that flag at most this mean share of an
             untouched picture,
@@ -143,11 +154,11 @@ def fit(
             "calibration needs forged and untouched pictures: ask for at least one of each"
         )
     calibration = _fit_cells(pictures, use_margin)
-    logits = [cell_logits(p.maps, calibration) for p in pictures]
+    logits = [cell_logits(p.cues, calibration) for p in pictures]
     forged = [i for i, p in enumerate(pictures) if p.mask.any()]
     clean = [i for i, p in enumerate(pictures) if not p.mask.any()]
     calibration = _fit_cut(calibration, [logits[i] for i in forged], [pictures[i] for i in forged])
-    copies = [surest_copy(p.maps) for p in pictures]
+    copies = [p.copy for p in pictures]
     calibration = _fit_image(calibration, logits, copies, forged, clean)
     scores = [torch.sigmoid(x).numpy() for x in logits]
     image_scores = _image_scores(logits, copies, calibration)
@@ -178,12 +189,10 @@ def _pictures(
     order = (photos[i] for i in _shuffled(photos, dict(config.weights), rng))
     for pixels in islice(_readable(order), authentic // 2):
         yield pixels, np.zeros(pixels.shape[:2], bool)
-    clean = Synthesizer(
-        replace(config, mixture={"pristine": 1.0}, twins=0.0, as_is=0.0),
-        PhotoPool(photos, weights=dict(config.weights)),
-    )
-    for _ in range(authentic - authentic // 2):
-        image = clean.make(rng).image
+    clean = Synthesizer(config, PhotoPool(photos, weights=dict(config.weights)))
+    for i in range(authentic - authentic // 2):
+        # Saved like a forgery, whatever it was before: a last save must not speak for one.
+        image = clean.make_twin(np.random.SeedSequence([seed, 3, i]), forged=False).image
         yield image, np.zeros(image.shape[:2], bool)
 
 
@@ -194,9 +203,9 @@ def _shuffled(
     weighted sampling without replacement (Efraimidis and Spirakis 2006).
     """
     groups = [group_of(photo) for photo in photos]
-    each = [weights.get(g, groups.count(g)) / groups.count(g) for g in groups]
+    each = np.array([weights.get(g, groups.count(g)) / groups.count(g) for g in groups])
     keys = np.log(rng.random(len(photos))) / np.maximum(each, 1e-12)
-    return [int(i) for i in np.argsort(-keys)]
+    return [int(i) for i in np.argsort(-keys) if each[i] > 0]
 
 
 def _readable(photos: Iterable[Photo]) -> Iterator[NDArray[np.uint8]]:
@@ -215,7 +224,7 @@ def _look(
     assert maps.evidence is not None
     grid = (maps.evidence.shape[0], maps.evidence.shape[1])
     small = F.adaptive_avg_pool2d(torch.from_numpy(mask.astype(np.float32))[None], grid)[0]
-    return _Picture(maps, (small > 0.5).numpy())
+    return _Picture.of(maps, (small > 0.5).numpy())
 
 
 def _fit_cells(pictures: list[_Picture], use_margin: bool) -> Calibration:
@@ -225,7 +234,7 @@ def _fit_cells(pictures: list[_Picture], use_margin: bool) -> Calibration:
     rows, labels, weights = [], [], []
     rng = np.random.default_rng(0)
     for p in pictures:
-        columns = cell_cues(p.maps).numpy()
+        columns = p.cues.reshape(-1, p.cues.shape[-1]).numpy()
         take = rng.permutation(len(columns))[:1500]
         rows.append(columns[take] * [1.0, float(use_margin), 1.0, 1.0])
         labels.append(p.mask.reshape(-1)[take])

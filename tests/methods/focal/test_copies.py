@@ -64,14 +64,19 @@ def test_untouched_texture_is_not_marked(seed: int) -> None:
 
 
 def carried(
-    seed: int, *, angle: float = 0.0, scale: float = 1.0, mirror: bool = False
+    seed: int,
+    *,
+    angle: float = 0.0,
+    scale: float = 1.0,
+    mirror: bool = False,
+    down: float = 60.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A picture with a disc of it copied elsewhere, turned by ``angle`` degrees and scaled."""
     picture = textured(seed, (220, 320))
     turn = cv2.getRotationMatrix2D((80, 75), angle, scale)
     if mirror:
         turn = turn @ np.array([[-1, 0, 160], [0, 1, 0], [0, 0, 1]], float)
-    turn[:, 2] += (150, 60)
+    turn[:, 2] += (150, down)
     flat = np.zeros(picture.shape[:2], np.uint8)
     source = cv2.circle(flat, (80, 75), 40, 1, -1)
     layer = cv2.warpAffine(picture, turn, (320, 220), flags=cv2.INTER_CUBIC)
@@ -159,10 +164,11 @@ def test_keypoints_of_a_mirrored_picture_have_the_mirrored_descriptors() -> None
 
 def test_scaled_matches_point_at_the_same_places() -> None:
     found = Matches(*(np.array([10 + 20j]) for _ in range(4)))
-    twice = found.scaled(2.0)
+    twice = found.scaled(2.0, 2.0)
     assert twice.here[0] == 20.5 + 40.5j
     assert twice.transform[0] == found.transform[0]
-    assert found.scaled(1.0) is found
+    assert found.scaled(1.0, 1.0) is found
+    assert found.scaled(2.0, 3.0).here[0] == 31 + 40.5j
 
 
 def test_a_straight_edge_that_matches_itself_is_no_copy() -> None:
@@ -191,6 +197,33 @@ def checkerboard() -> np.ndarray:
 def test_a_pattern_that_agrees_with_itself_is_no_copy(picture: np.ndarray) -> None:
     assert duplicate_map(picture).max() < 0.5
     assert duplicate_map(jpeg(picture, 90)).max() < 0.5
+
+
+def test_what_stands_in_front_of_a_pattern_can_be_a_copy() -> None:
+    wall = np.tile(textured(3, (50, 50)), (4, 6, 1))
+    poster = textured(4, (60, 60))
+    wall[30:90, 40:100] = wall[110:170, 190:250] = poster
+    (copy, *_) = find_copies(jpeg(wall, 92))
+    assert copy.confidence > 0.5
+    for place in (np.s_[35:85, 45:95], np.s_[115:165, 195:245]):
+        assert (copy.first | copy.second)[place].mean() > 0.8
+
+
+def test_windows_in_a_row_are_a_pattern() -> None:
+    picture = textured(7, (200, 400))
+    for i in range(6):
+        picture[60:120, 20 + 60 * i : 60 + 60 * i] = textured(8, (60, 40))
+    assert all(c.confidence < 0.5 for c in find_copies(jpeg(picture, 92)))
+
+
+@pytest.mark.parametrize(("angle", "mirror"), [(180, False), (0, True)])
+def test_two_places_are_two_where_each_is_taken_to_the_other(angle: float, mirror: bool) -> None:
+    """Half a turn, or a reflection at the same height, undoes itself."""
+    picture, source, copy = carried(5, angle=angle, mirror=mirror, down=0 if mirror else 60)
+    (found, *_) = find_copies(jpeg(picture, 90))
+    assert not (found.first & found.second).any()
+    assert sorted([found.first[copy].mean() > 0.6, found.second[copy].mean() > 0.6]) == [0, 1]
+    assert sorted([found.first[source].mean() > 0.6, found.second[source].mean() > 0.6]) == [0, 1]
 
 
 def test_a_copy_that_covers_a_part_of_its_source_is_found() -> None:

@@ -467,11 +467,13 @@ def test_image_statistics() -> None:
 def test_cell_logits_are_the_calibrated_sum() -> None:
     copies = torch.rand(3, 2, *SHAPE)
     seen = FeatureMaps(two_regions(REGION), torch.from_numpy(EVIDENCE).float(), copies)
-    base = cell_logits(seen, Calibration(evidence=0.5, margin=0.0, bias=-1.0))
+    base = cell_logits(cell_cues(seen), Calibration(evidence=0.5, margin=0.0, bias=-1.0))
     np.testing.assert_allclose(base, EVIDENCE * 0.5 - 1, atol=1e-6)
-    margin = cell_logits(seen, Calibration(evidence=0.0, margin=1.0))
+    margin = cell_logits(cell_cues(seen), Calibration(evidence=0.0, margin=1.0))
     assert margin[torch.from_numpy(REGION)].min() > 0 > margin[torch.from_numpy(~REGION)].max()
-    both = cell_logits(seen, Calibration(evidence=0.5, margin=2.0, bias=-1.0, copies=3.0))
+    both = cell_logits(
+        cell_cues(seen), Calibration(evidence=0.5, margin=2.0, bias=-1.0, copies=3.0)
+    )
     torch.testing.assert_close(both, base + 2 * margin + 3 * copies.amax((0, 1)))
 
 
@@ -489,7 +491,7 @@ def test_of_two_like_places_the_one_with_more_evidence_is_the_copy(
 ) -> None:
     evidence = torch.full(SHAPE, -3.0)
     evidence[4:10, 2:8], evidence[4:10, 14:20] = left, right
-    cue = cell_cues(FeatureMaps(two_regions(REGION), evidence, places(0.8)))[:, 3].view(SHAPE)
+    cue = cell_cues(FeatureMaps(two_regions(REGION), evidence, places(0.8)))[..., 3]
     expected = 0.8 * np.tanh(left - right)
     torch.testing.assert_close(cue[4:10, 2:8], torch.full((6, 6), expected).float())
     torch.testing.assert_close(cue[4:10, 14:20], torch.full((6, 6), -expected).float())
@@ -502,7 +504,7 @@ def test_a_place_that_overlaps_its_copy_speaks_for_neither_there() -> None:
     pair[0, 0, 4:10, 2:8] = pair[0, 1, 4:10, 5:11] = 1.0
     evidence = torch.full(SHAPE, -3.0)
     evidence[4:10, 2:5] = 3.0
-    cue = cell_cues(FeatureMaps(two_regions(REGION), evidence, pair))[:, 3].view(SHAPE)
+    cue = cell_cues(FeatureMaps(two_regions(REGION), evidence, pair))[..., 3]
     assert (cue[4:10, 5:8] == 0).all()
     assert cue[5, 3] > 0 > cue[5, 9]
 
@@ -522,8 +524,8 @@ def test_a_sure_copy_raises_the_image_score() -> None:
 
 def test_margin_needs_no_copies() -> None:
     seen = maps(two_regions(REGION), EVIDENCE)
-    weighed = cell_logits(seen, Calibration(copies=5.0))
-    torch.testing.assert_close(weighed, cell_logits(seen, Calibration()))
+    weighed = cell_logits(cell_cues(seen), Calibration(copies=5.0))
+    torch.testing.assert_close(weighed, cell_logits(cell_cues(seen), Calibration()))
 
 
 # --- many points ---------------------------------------------------------------------------------

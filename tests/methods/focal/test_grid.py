@@ -1,10 +1,12 @@
 """The grid of JPEG blocks is found where there is one, and nothing is made of it elsewhere."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as PILImage
 
 from hostile import photo
 from methods.focal.test_localizer import assembled, load, red_detector, red_square
@@ -53,16 +55,36 @@ def test_two_saves_leave_the_corner_where_the_last_one_shows() -> None:
 
 def test_files_and_options_decide_whether_it_is_looked_for() -> None:
     crop = np.ascontiguousarray(perturb.jpeg(natural(240, 320), 60)[3:, 6:])
-    found = seen(crop, FocalConfig(), saved_as_jpeg=False)
+    found = seen(crop, FocalConfig(), blocks=None)
     assert found.offset == (5, 2)
     assert found.notes() == {"block_offset": [5, 2]}
     np.testing.assert_array_equal(found.pixels, crop[5:, 2:])
     for config, jpeg in ((FocalConfig(align=False), False), (FocalConfig(), True)):
-        same = seen(crop, config, saved_as_jpeg=jpeg)
+        same = seen(crop, config, blocks=(0, 0) if jpeg else None)
         assert (same.offset, same.notes()) == ((0, 0), {})
         np.testing.assert_array_equal(same.pixels, crop)
-    squeezed = seen(crop, FocalConfig(geometry="square"), saved_as_jpeg=False)
+    squeezed = seen(crop, FocalConfig(geometry="square"), blocks=None)
     assert squeezed.pixels is crop
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_blocks_of_a_file_that_was_turned_are_where_they_look_to_be(orientation: int) -> None:
+    """What the file says must be what a search in the pixels finds."""
+    stored, exif = PILImage.fromarray(natural(243, 325)), PILImage.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    stored.save(file, "JPEG", quality=40, exif=exif)
+    image = read_image(file.getvalue())
+    assert image.orientation == orientation
+    assert image.block_offset == block_offset(image.pixels)
+    assert any(image.block_offset) == (orientation not in (1, 5))
+    found = seen(image.pixels, FocalConfig(), blocks=image.block_offset)
+    assert found.offset == image.block_offset
+
+
+def test_a_small_turned_picture_keeps_its_rows() -> None:
+    tiny = np.zeros((5, 70, 3), np.uint8)
+    assert seen(tiny, FocalConfig(), blocks=(5, 6)).pixels.shape == tiny.shape
 
 
 def test_the_mask_lies_where_the_picture_is() -> None:

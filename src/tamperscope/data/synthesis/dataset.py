@@ -2,6 +2,7 @@
 every worker.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ KINDS = (
     "regenerate",
     "pristine",
 )
+_TRIES = 20
+"""How often a twin is forged until something is."""
 _AGAIN = 3
 """Most forgeries that a picture gets beyond the first."""
 
@@ -95,16 +98,17 @@ class SynthesisConfig:
             raise ConfigError(
                 f"unknown kind of forgery {sorted(unknown)}; known: {', '.join(KINDS)}"
             )
-        if not self.mixture or min(self.mixture.values()) < 0 or sum(self.mixture.values()) <= 0:
+        shares = list(self.mixture.values())
+        if not all(0 <= v < math.inf for v in shares) or sum(shares) <= 0:
             raise ConfigError("the mixture needs non-negative shares that are not all zero")
         if not 0 < self.min_fraction <= self.max_fraction < 0.5:
             raise ConfigError("forged fractions need 0 < min_fraction <= max_fraction < 0.5")
         if not 0 <= self.strong_saves <= 0.86 or not 0 <= self.camera <= 1:
             raise ConfigError("strong_saves must be in [0, 0.86] and camera in [0, 1]")
-        shares = (self.several, self.centred, self.twins, self.as_is)
-        if not all(0 <= share <= 1 for share in shares):
+        chances = (self.several, self.centred, self.twins, self.as_is)
+        if not all(0 <= chance <= 1 for chance in chances):
             raise ConfigError("several, centred, twins and as_is are shares in [0, 1]")
-        if self.twins and set(self.mixture) == {"pristine"}:
+        if self.twins and not any(v for k, v in self.mixture.items() if k != "pristine"):
             raise ConfigError("twins need a kind of forgery: add one to the mixture")
         if self.mixture.get("regenerate") and not self.generators:
             raise ConfigError("the kind 'regenerate' needs generators: name at least one")
@@ -140,10 +144,14 @@ class Synthesizer:
         host, objects, _ = self._frame(frame)
         if not forged:
             return self._save(save, compose.pristine(host))
-        kind = self._draw_kind(forge)
-        while kind == "pristine":
+        altered = compose.pristine(host)
+        for _ in range(_TRIES):
             kind = self._draw_kind(forge)
-        return self._save(save, self._alter(forge, kind, host, objects))
+            if kind != "pristine":
+                altered = self._alter(forge, kind, host, objects)
+            if altered.mask.any():
+                break
+        return self._save(save, altered)
 
     def _alter(
         self,

@@ -13,6 +13,8 @@ from tamperscope.perturb.ops import Interpolation
 
 Array = NDArray[np.uint8]
 Subsampling = Literal[0, 1, 2]
+_MOSAIC = 4
+"""The least side that a mosaic of colours fits on."""
 
 
 def _subsampling(rng: np.random.Generator) -> Subsampling:
@@ -89,6 +91,8 @@ def sensor(rng: np.random.Generator, image: Array) -> Array:
     The traces are real where the picture was shrunk before, as a photo's own colours are mosaiced.
     """
     h, w = (s - s % 2 for s in image.shape[:2])
+    if min(h, w) < _MOSAIC:
+        return image
     noisy = perturb.add_noise(
         image[:h, :w], float(rng.uniform(0.3, 4.0)), rng, shot=float(rng.choice([0.0, 0.1, 0.2]))
     )

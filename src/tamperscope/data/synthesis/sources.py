@@ -14,6 +14,8 @@ from tamperscope.errors import DataError, ImageError
 from tamperscope.image import read_image, read_mask
 
 Split = Literal["train", "val"]
+# Thinner photos (in pixels, and by their longer side) would have to be blown up beyond all measure.
+_SHORTEST, _LONGEST = 16, 12
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"}
 
 
@@ -141,7 +143,8 @@ def read_photo(photo: Photo) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | Non
 
 
 class PhotoPool:
-    """Draws photos; a file that cannot be read is left out from then on and another one drawn.
+    """Draws photos; a file that cannot be read, or that is too thin to cut a sample from, is left
+    out from then on and another one drawn.
 
     Faces would crowd out everything else where they are many, so photos are drawn folder by folder
     with the weights given.
@@ -151,12 +154,12 @@ class PhotoPool:
         self.groups: dict[str, list[Photo]] = {}
         for photo in photos:
             self.groups.setdefault(group_of(photo), []).append(photo)
-        self.with_object = [p for p in photos if p.has_object]
         wanted = weights or {}
+        self.with_object = [p for p in photos if p.has_object and wanted.get(group_of(p), 1.0) > 0]
         share = np.array(
             [wanted.get(g, float(len(members))) for g, members in self.groups.items()], float
         )
-        if not np.isfinite(share).all() or share.sum() <= 0:
+        if not np.isfinite(share).all() or share.min() < 0 or share.sum() <= 0:
             raise DataError("photo weights must be non-negative and not all zero")
         self._share = share / share.sum()
         self._bad: set[Path] = set()
@@ -170,10 +173,17 @@ class PhotoPool:
             if photo.path in self._bad:
                 continue
             try:
-                return read_photo(photo)
+                pixels, objects = read_photo(photo)
             except ImageError:
                 self._bad.add(photo.path)
-        raise DataError("20 photos in a row could not be read: check the photo folder")
+                continue
+            short, long = sorted(pixels.shape[:2])
+            if short >= _SHORTEST and long <= _LONGEST * short:
+                return pixels, objects
+            self._bad.add(photo.path)
+        raise DataError(
+            "20 photos in a row could not be read or are mere strips: check the photo folder"
+        )
 
     def _pick(self, rng: np.random.Generator, with_object: bool) -> Photo:
         if with_object and self.with_object:

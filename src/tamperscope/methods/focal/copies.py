@@ -103,8 +103,8 @@ def examined(grey: NDArray[np.uint8], keypoint_pixels: int = 300_000) -> list[Ev
     few = _shrunk(grey, keypoint_pixels)
     both_ways = find_matches(few)
     # Keypoints were found in a smaller picture: everything else is in pixels of this one.
-    scale = math.sqrt(grey.size / few.size)
-    straight, mirrored = (matches.scaled(scale) for matches in both_ways)
+    scale = grey.shape[0] / few.shape[0], grey.shape[1] / few.shape[1]
+    straight, mirrored = (matches.scaled(*scale) for matches in both_ways)
     picture = Picture.of(grey.astype(np.float32))
     tried = [(c, m) for m in (straight, mirrored) for c in keypoint_candidates(m)]
     tried += [(c, straight) for c in offset_candidates(picture.grey)]

@@ -63,13 +63,16 @@ class Matches:
     keypoints: Points
     mirrored: bool = False
 
-    def scaled(self, factor: float) -> "Matches":
-        """The same in a picture ``factor`` times as large."""
-        if factor == 1.0:
+    def scaled(self, down: float, across: float) -> "Matches":
+        """The same in a picture so many times as high and as wide; nearly as many."""
+        if down == across == 1.0:
             return self
         # The middle of a pixel has whole coordinates, so its corner is what stays in place.
-        off = (0.5 + 0.5j) * (factor - 1)
-        here, there, points = (z * factor + off for z in (self.here, self.there, self.keypoints))
+        off = 0.5 * (across - 1) + 0.5j * (down - 1)
+        here, there, points = (
+            z.real * across + 1j * z.imag * down + off
+            for z in (self.here, self.there, self.keypoints)
+        )
         return replace(self, here=here, there=there, keypoints=points)
 
 

@@ -3,7 +3,7 @@ cross-correlation says where the two agree to the grain.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -101,15 +101,22 @@ def examine(
     found = _agreeing(picture, matrix, scale)
     if found is None:
         return None
-    region, agreement, exact, distance = found
+    agreeing, agreement, exact, distance = found
+    region = _filled(agreeing)
     source = _carried(region, matrix)
+    pattern = _is_pattern(region, source, matrix)
+    if pattern:
+        # Without what stands in front of it, which may well have been copied.
+        region, source = agreeing, _carried(agreeing, matrix)
+    elif _largely_same(region, source):
+        region = _one_side(region, matrix)
+        source = _carried(region, matrix)
     first, second = (region, source) if inverse else (source, region)
     support, density = _support(first, second, candidate, matches)
     # Of the smaller place: the larger one has more pixels, but no more to compare.
     area = min(int(first.sum()), int(second.sum()))
     if area == 0:
         return None
-    pattern = _is_pattern(region, source, matrix)
     return Evidence(first, second, support, density, area, agreement, exact, distance, pattern)
 
 
@@ -155,19 +162,49 @@ def _agreeing(
     region = proven[parts]
     values = likeness[region]
     agreement, exact = float(values.mean()), float((values > 0.9).mean())
-    return _filled(region), agreement, exact, math.sqrt(float(apart[region].mean()))
+    return region, agreement, exact, math.sqrt(float(apart[region].mean()))
 
 
 def _is_pattern(region: Mask, source: Mask, matrix: NDArray[np.float64]) -> bool:
     """Whether a region and where it came from are what a pattern has in common with itself."""
     if np.count_nonzero(region | source) > _MOST * region.size:
         return True
-    # Half a turn and a reflection bring a copy back to its source as well, so the whole region is
-    # both places. A part of it still goes elsewhere, but in a pattern onto itself.
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
-    largest = parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    back = _carried(largest, matrix)
-    return bool((largest & back).sum() > _SAME * min(largest.sum(), back.sum()))
+    largest = next(_parts(region))
+    if _largely_same(largest, _carried(largest, matrix)):
+        return True
+    # A row of windows: each lands on the next. Half a turn and a reflection bring a copy back to
+    # its source as well, so with them the same is no pattern.
+    return _largely_same(region, source) and not _undoes_itself(matrix, region)
+
+
+def _undoes_itself(matrix: NDArray[np.float64], region: Mask) -> bool:
+    rows, columns = np.nonzero(region)
+    points = np.stack([columns, rows, np.ones(len(rows))])
+    back = matrix @ np.concatenate([matrix @ points, points[2:]]) - points[:2]
+    return bool(np.sqrt((back**2).sum(0).mean()) < TOLERANCE)
+
+
+def _one_side(region: Mask, matrix: NDArray[np.float64]) -> Mask:
+    """One of the two places where ``matrix`` takes each to the other, as half a turn and a
+    reflection do: what agrees is then both.
+    """
+    side, other = np.zeros_like(region), np.zeros_like(region)
+    for part in _parts(region):
+        if (part & other).sum() * 2 <= part.sum():
+            side |= part
+            other |= _carried(part, matrix)
+    return side
+
+
+def _largely_same(one: Mask, other: Mask) -> bool:
+    return bool((one & other).sum() > _SAME * min(one.sum(), other.sum()))
+
+
+def _parts(region: Mask) -> Iterator[Mask]:
+    """The connected parts of a region that is not empty, the largest first."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(region.astype(np.uint8))
+    order = np.argsort(-stats[1:, cv2.CC_STAT_AREA], kind="stable")
+    return (labels == 1 + int(i) for i in order)
 
 
 def _detail(grey: Plane) -> tuple[Plane, Plane]:

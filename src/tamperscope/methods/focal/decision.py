@@ -169,9 +169,10 @@ def check_evidence(config: FocalConfig, available: bool) -> None:
 
 
 def cell_cues(maps: FeatureMaps) -> Tensor:
-    """What a cell's probability is made of, (n, 4): evidence logit, cluster margin, confidence that
-    it stands in the picture twice, and in [-1, 1] which of the two places is the copy: the one with
-    more evidence is above 0, the other below. The last two are 0 where copies were not looked for.
+    """What a cell's probability is made of, (rows, columns, 4): evidence logit, cluster margin,
+    confidence that it stands in the picture twice, and in [-1, 1] which of the two places is the
+    copy: the one with more evidence is above 0, the other below. The last two are 0 where copies
+    were not looked for.
     """
     assert maps.evidence is not None
     evidence = maps.evidence.flatten()
@@ -180,7 +181,7 @@ def cell_cues(maps: FeatureMaps) -> Tensor:
     if maps.copies is not None and len(maps.copies):
         copies = maps.copies.amax((0, 1)).flatten()
         sides = _sides(maps.copies.flatten(2), evidence)
-    return torch.stack([evidence, margin, copies, sides], 1)
+    return torch.stack([evidence, margin, copies, sides], 1).view(*maps.evidence.shape, 4)
 
 
 def _sides(copies: Tensor, evidence: Tensor) -> Tensor:
@@ -192,12 +193,10 @@ def _sides(copies: Tensor, evidence: Tensor) -> Tensor:
     return (torch.tanh(more - less)[:, None] * apart).sum(0).clamp(-1, 1)
 
 
-def cell_logits(maps: FeatureMaps, calibration: Calibration) -> Tensor:
-    """Calibrated logits (rows, columns) of maps that have evidence."""
-    assert maps.evidence is not None
+def cell_logits(cues: Tensor, calibration: Calibration) -> Tensor:
+    """Calibrated logits (rows, columns) of `cell_cues`."""
     c = calibration
-    weights = torch.tensor([c.evidence, c.margin, c.copies, c.sides])
-    return (cell_cues(maps) @ weights + c.bias).view_as(maps.evidence)
+    return cues @ torch.tensor([c.evidence, c.margin, c.copies, c.sides]) + c.bias
 
 
 def surest_copy(maps: FeatureMaps) -> float:
@@ -263,7 +262,7 @@ def image_score(logits: Tensor, calibration: Calibration, *, copy: float = 0.0) 
 
 def _decide_seeded(maps: FeatureMaps, config: FocalConfig, calibration: Calibration) -> Decision:
     assert maps.evidence is not None
-    logits = cell_logits(maps, calibration)
+    logits = cell_logits(cell_cues(maps), calibration)
     scores = torch.sigmoid(logits).numpy().astype(np.float32)
     adaptive = config.threshold < 0 and config.cut == "expected-f1" and calibration.cut_scale > 0
     if adaptive:
@@ -311,7 +310,7 @@ def _decide_clustered(
     if maps.evidence is None:
         score = separation if choice.mask.any() else 0.0
     else:
-        logits = cell_logits(maps, calibration)
+        logits = cell_logits(cell_cues(maps), calibration)
         score = image_score(logits, calibration, copy=surest_copy(maps))
     trace = {
         "clustering": config.clustering,

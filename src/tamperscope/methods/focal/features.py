@@ -16,7 +16,7 @@ from torch import Tensor
 from tamperscope.backbones import fuse_features, preprocess
 from tamperscope.methods.focal.config import FocalConfig
 from tamperscope.methods.focal.copies import find_copies
-from tamperscope.methods.focal.grid import block_offset
+from tamperscope.methods.focal.grid import SMALLEST, block_offset
 from tamperscope.methods.focal.network import FocalNetwork
 
 
@@ -59,10 +59,14 @@ class Seen:
         return found | ({"shrunk_to": list(self.pixels.shape[:2])} if self.shrunk else {})
 
 
-def seen(pixels: NDArray[np.uint8], config: FocalConfig, *, saved_as_jpeg: bool) -> Seen:
+def seen(
+    pixels: NDArray[np.uint8], config: FocalConfig, *, blocks: tuple[int, int] | None = None
+) -> Seen:
     """The picture (h, w, 3) as its networks shall see it: shrunk by area averaging to
     ``config.network_pixels`` where it is larger, else with its JPEG blocks in the corner where
     ``config.align`` asks for it; as it is where the geometry has a size of its own.
+
+    ``blocks`` is where they begin (`tamperscope.Image.block_offset`); None looks for them.
     """
     h, w = pixels.shape[:2]
     limit = config.network_pixels
@@ -73,7 +77,10 @@ def seen(pixels: NDArray[np.uint8], config: FocalConfig, *, saved_as_jpeg: bool)
         size = (max(1, int(w * factor)), max(1, int(h * factor)))
         small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         return Seen(np.asarray(small, np.uint8), shrunk=True)
-    top, left = block_offset(pixels) if config.align and not saved_as_jpeg else (0, 0)
+    top = left = 0
+    # Of a picture of a few blocks the rest of one is too much to lose.
+    if config.align and min(h, w) >= SMALLEST:
+        top, left = block_offset(pixels) if blocks is None else blocks
     return Seen(np.ascontiguousarray(pixels[top:, left:]), (top, left))
 
 
@@ -103,17 +110,24 @@ def extract(
     copies = None
     # Copies only ever add to evidence: without any, looking for them would be wasted.
     if config.copies and evidence:
-        copies = _copies(pixels, grid)
+        sides = pixels.shape[:2] if config.geometry == "native" else (config.square_size,) * 2
+        stride = networks[0].stride
+        copies = _copies(pixels, grid, (grid[0] * stride / sides[0], grid[1] * stride / sides[1]))
     return FeatureMaps(fused, torch.stack(evidence).mean(0) if evidence else None, copies)
 
 
-def _copies(pixels: NDArray[np.uint8], grid: tuple[int, int]) -> Tensor:
+def _copies(pixels: NDArray[np.uint8], grid: tuple[int, int], reach: tuple[float, float]) -> Tensor:
+    """Shares of the cells (k, 2, rows, columns) times confidence; ``reach`` is how much of either
+    side of the picture the grid covers, 1 or a little more.
+    """
     # Not grown: planes of the size of a large picture, two for each copy, would be gigabytes.
     found = find_copies(pixels, grow=False)
     if not found:
         return torch.zeros(0, 2, *grid)
     places = np.stack([np.stack([c.first, c.second]) * np.float32(c.confidence) for c in found])
-    return F.adaptive_avg_pool2d(torch.from_numpy(places), grid)
+    h, w = places.shape[2:]
+    below, right = (max(0, round(n * r) - n) for n, r in zip((h, w), reach, strict=True))
+    return F.adaptive_avg_pool2d(F.pad(torch.from_numpy(places), (0, right, 0, below)), grid)
 
 
 def _to_grid(one: Tensor, strides: tuple[int, int], grid: tuple[int, int], mode: str) -> Tensor:

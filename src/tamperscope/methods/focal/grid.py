@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 PERIOD = 8
+
+SMALLEST = 64
+"""The least side of a picture whose blocks are looked for, in pixels."""
+
 _LINES = 768
 _CLEAR = 8.0
-_SMALLEST = 64
 
 
 def block_offset(pixels: NDArray[np.uint8]) -> tuple[int, int]:
@@ -33,7 +36,7 @@ def block_offset(pixels: NDArray[np.uint8]) -> tuple[int, int]:
 def _offset(luma: NDArray[np.uint8]) -> int:
     """The column in which the first whole block begins."""
     rows, columns = luma.shape
-    if rows < _SMALLEST or columns < _SMALLEST:
+    if rows < SMALLEST or columns < SMALLEST:
         return 0
     # A part of the rows tells as much as all of them.
     some = luma[:: max(1, rows // _LINES)].astype(np.int16)

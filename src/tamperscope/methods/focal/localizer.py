@@ -102,7 +102,7 @@ class FocalLocalizer(BaseLocalizer):
         return self._maps(self._seen(read_image(source, max_pixels=self._max_pixels)).pixels)
 
     def _seen(self, image: Image) -> Seen:
-        return seen(image.pixels, self._config, saved_as_jpeg=image.format == "JPEG")
+        return seen(image.pixels, self._config, blocks=image.block_offset)
 
     def _maps(self, pixels: NDArray[np.uint8]) -> FeatureMaps:
         return extract(self._networks, pixels, self._config, device=self._device, dtype=self._dtype)
