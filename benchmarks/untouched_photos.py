@@ -3,10 +3,11 @@
     python benchmarks/untouched_photos.py PHOTOS
     python benchmarks/untouched_photos.py PHOTOS --weights old=old.safetensors --weights new=
 
-PHOTOS as for training (see docs/training.md); those that training held back are used. Each is
-examined as it is on disk, as a window of the size of training's samples on its own block grid, as
-that window saved once more, and as that window with the past and the last save that synthesis gives
-it. A method that tells forgeries from pictures of one of these sorts alone has learnt the sort.
+PHOTOS as for training (see docs/training.md). Those that training held back are examined as they
+are on disk, as a window of the size of training's samples on its own block grid, as that window
+saved once more, and as that window with the past and the last save that synthesis gives it; beside
+them stand photos of the same folders that were trained on, as they are on disk. A method that tells
+forgeries from pictures of one of these sorts alone has learnt the sort.
 LABEL=FILE names weights, LABEL= those that ship. Nothing but numbers is kept: the record is written
 to results/untouched-photos.json.
 """
@@ -74,15 +75,17 @@ def chosen(photos: list[Photo], each: int) -> list[Photo]:
 
 
 def looked(
-    methods: dict[str, FocalLocalizer], photos: list[Photo]
+    methods: dict[str, FocalLocalizer], photos: list[Photo], seen: list[Photo]
 ) -> Iterator[tuple[str, str, str, float, bool]]:
     """(folder, sort, label of the weights, image score, flagged) of every picture."""
-    for number, photo in enumerate(tqdm(photos, unit="photo")):
+    for number, photo in enumerate(tqdm([*photos, *seen], unit="photo")):
         try:
             pixels = read_photo(photo)[0]
         except ImageError:
             continue
-        for sort, picture in variants(pixels, [17, number]).items():
+        held = number < len(photos)
+        sorts = variants(pixels, [17, number]) if held else {"as on disk, trained on": pixels}
+        for sort, picture in sorts.items():
             for label, method in methods.items():
                 result = method.localize(picture)
                 yield group_of(photo), sort, label, result.image_score, result.flagged
@@ -119,7 +122,7 @@ def main() -> None:
         "--folder", action="append", default=[], help="below PHOTOS; all by default"
     )
     parser.add_argument("--weights", action="append", metavar="LABEL=FILE", help="see above")
-    parser.add_argument("--each", type=int, default=60, help="photos of every folder")
+    parser.add_argument("--each", type=int, default=60, help="photos of every folder and split")
     parser.add_argument("--output", type=Path, default=Path("results/untouched-photos.json"))
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -133,14 +136,15 @@ def main() -> None:
         methods[label] = method
     folders = tuple(options.folder)
     held = find_photos(options.photos, split="val", folders=folders, distinct=True)
-    photos = chosen(held, options.each)
-    rows = list(looked(methods, photos))
+    trained = find_photos(options.photos, split="train", folders=folders)
+    photos, seen = chosen(held, options.each), chosen(trained, options.each)
+    rows = list(looked(methods, photos, seen))
     record = Record(
         kind="untouched-photos",
         method={"name": "focal", "title": "FOCAL (default)", "rule": RULE},
         weights={f"{n}: {k}": v for n, m in methods.items() for k, v in weights_of(m).items()},
         protocol={"name": "untouched-photos"},
-        dataset={"window": list(WINDOW), "photos": len(photos)},
+        dataset={"window": list(WINDOW), "photos": len(photos), "trained on": len(seen)},
         numbers={"rows": summary(rows)},
     )
     print(record.save(options.output))

@@ -78,7 +78,7 @@ def test_from_photos_to_the_record(
     rows = record["numbers"]["rows"]
     assert {row["folder"] for row in rows} == {"one", "two", "all"}
     assert {row["pictures"] for row in rows if row["folder"] == "one"} == {2}
-    assert len(rows) == 3 * 4 * 2
+    assert len(rows) == 3 * 5 * 2
     scores = {(r["folder"], r["sort"], r["weights"]): r["score"] for r in rows}
     assert scores["all", "window", "shipped"] == scores["all", "window", "named"]
     assert set(record["weights"]) == {"shipped: focal-compact", "named: focal-compact"}

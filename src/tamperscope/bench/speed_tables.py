@@ -22,7 +22,7 @@ def hrnet_table(records: Records) -> str:
     """Pictures per second of HRNet-W32 on a graphics card; a sentence where there was none."""
     measured = [record for record in records if record["numbers"]["hrnet"] is not None]
     if not measured:
-        return "HRNet-W32 at 1024 x 1024: not measured, there was no graphics card.\n"
+        return "HRNet-W32 at 1024 x 1024: no record yet; `--device cuda` makes one.\n"
     return "\n".join(_hrnet(record) for record in measured)
 
 

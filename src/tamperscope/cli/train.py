@@ -15,7 +15,7 @@ def train(
     ],
     data: Annotated[
         Path,
-        typer.Option("--data", help="Folder of photos to make forgeries from.", show_default=False),
+        typer.Option("--data", help="Photos, faces or pairs: see the recipe.", show_default=False),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The run's folder.", show_default=False)
@@ -38,7 +38,7 @@ def train(
         ),
     ] = "auto",
 ) -> None:
-    """Train a network on forgeries made on the fly from ordinary photos.
+    """Train a network by a recipe: FOCAL on forgeries made from photos on the fly, others on faces.
 
     Ctrl-C saves a checkpoint and stops; the same command goes on from there. For several GPUs:
     accelerate launch -m tamperscope.train RECIPE --data DIR --output DIR.
