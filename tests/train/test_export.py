@@ -121,6 +121,32 @@ def test_exported_network_is_the_trained_one(
         assert error <= limit * value.abs().max() * 5
 
 
+def test_weights_averaged_with_those_before(run: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before.safetensors"
+    export_run(run, before, dtype="float32")
+    old = {k: v + 1 if v.is_floating_point() else v for k, v in load_file(before).items()}
+    store.write_weights(before, old, {})
+    out = tmp_path / "between.safetensors"
+    export_run(run, out, dtype="float32", average=before, share=0.75)
+    own = load_file(run / store.BEST)
+    for name, value in load_file(out).items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, 0.75 * own[name] + 0.25 * old[name])
+        else:
+            assert torch.equal(value, own[name])
+
+
+def test_averages_that_cannot_be(run: Path, tmp_path: Path) -> None:
+    other, out = tmp_path / "other.safetensors", tmp_path / "out.safetensors"
+    export_run(make_run(tmp_path / "wide", evidence=False), other)
+    with pytest.raises(TrainingError, match="of another network"):
+        export_run(run, out, average=other)
+    for share in (0.0, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match="a part of one"):
+            export_run(run, out, average=other, share=share)
+    assert not out.exists()
+
+
 def test_wrong_targets_and_runs(run: Path, tmp_path: Path, photos: Path) -> None:
     for target in ("net", "net.toml", "net.pth"):
         with pytest.raises(ConfigError, match=rf"end .*{target} in \.safetensors"):

@@ -117,6 +117,17 @@ def export(
     dtype: Annotated[
         str, typer.Option("--dtype", help="float16, bfloat16 or float32.")
     ] = "float16",
+    average: Annotated[
+        Path | None,
+        typer.Option(
+            "--average",
+            help="Weights of the same network to average those of the run with.",
+            show_default=False,
+        ),
+    ] = None,
+    share: Annotated[
+        float, typer.Option("--share", help="The run's share in that average, above 0 to 1.")
+    ] = 0.5,
     flagged_real: Annotated[
         float,
         typer.Option(
@@ -149,6 +160,8 @@ def export(
             which=which,
             dtype=dtype,
             card_fields={k: v for k, v in given.items() if v},
+            average=average,
+            share=share,
             progress=lambda done: bar.update(task, completed=done),
             **({"flagged_real": flagged_real} if flagged_real else {}),
         )

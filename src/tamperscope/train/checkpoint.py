@@ -31,7 +31,7 @@ from torch import Tensor
 
 from tamperscope.errors import ConfigError, TrainingError
 from tamperscope.train.card_details import card_details
-from tamperscope.weights import WeightsCard, sha256_of
+from tamperscope.weights import WeightsCard, load_state, sha256_of
 from tamperscope.weights.cards import format_card, sidecar
 
 FOLDER = "checkpoints"
@@ -155,6 +155,8 @@ def export_weights(
     dtype: str = "float16",
     card_fields: Mapping[str, Any] | None = None,
     which: str = "best",
+    average: str | Path | None = None,
+    share: float = 0.5,
 ) -> Path:
     """Turn a run's weights into one file to ship, with a card beside it (``out`` with ``.toml``).
 
@@ -170,19 +172,28 @@ def export_weights(
             terms, ...); they replace computed ones of the same name.
         which: ``best`` (``best.safetensors``), ``latest`` (averaged weights of the newest
             checkpoint, raw ones when the run has no average) or ``latest-raw``.
+        average: a weights file of the same network, mostly the one the run started from: its
+            weights are averaged with the run's, as in Wortsman et al., "Robust fine-tuning of
+            zero-shot models" (2022).
+        share: of the run's weights in that average, in (0, 1].
 
     Returns:
         The path of the card.
 
     Raises:
-        ConfigError: unknown ``dtype`` or ``which``.
-        TrainingError: the run has no such weights yet.
+        ConfigError: unknown ``dtype`` or ``which``, or a share outside (0, 1].
+        TrainingError: the run has no such weights yet, or those to average are of another network.
     """
     run_dir, out = Path(run_dir), Path(out)
     kinds = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
     if dtype not in kinds:
         raise ConfigError(f"cannot export as {dtype!r}; known: {', '.join(kinds)}")
+    if not 0 < share <= 1:
+        raise ConfigError(f"share {share}: give a part of one, above 0")
     weights, notes = _pick(run_dir, which)
+    if average is not None:
+        weights = _averaged(weights, load_state(average), share)
+        notes = {**notes, "averaged_with": sha256_of(average), "share": share}
     recipe_file = run_dir / "recipe.json"
     if not recipe_file.is_file():
         raise TrainingError(f"{run_dir} is not a run folder: it has no recipe.json")
@@ -204,6 +215,21 @@ def export_weights(
     path = sidecar(out)
     write_text(path, format_card(card))
     return path
+
+
+def _averaged(weights: Weights, others: Mapping[str, Tensor], share: float) -> Weights:
+    """``share`` of the first and the rest of the second; whole numbers are the first's."""
+    apart = [k for k, v in weights.items() if k not in others or others[k].shape != v.shape]
+    if apart or len(others) != len(weights):
+        named = apart or sorted(set(others) - set(weights))
+        raise TrainingError(
+            f"the weights to average with are of another network ({', '.join(named[:3])}): give a "
+            "file of the network that was trained"
+        )
+    return {
+        k: torch.lerp(others[k].to(v.dtype), v, share) if v.is_floating_point() else v
+        for k, v in weights.items()
+    }
 
 
 def _pick(run_dir: Path, which: str) -> tuple[Weights, dict[str, Any]]:

@@ -22,6 +22,8 @@ def export_run(
     which: str = "best",
     dtype: str = "float16",
     card_fields: Mapping[str, Any] | None = None,
+    average: str | Path | None = None,
+    share: float = 0.5,
     progress: Callable[[int], None] | None = None,
     **options: Any,
 ) -> WeightsCard:
@@ -35,7 +37,7 @@ def export_run(
         data_root: the photos or the face set of the run; None leaves the decision uncalibrated.
             A face parser has no decision: its numbers are measured on the faces that neither
             training nor validation saw.
-        which, dtype, card_fields: as for `export_weights`.
+        which, dtype, card_fields, average, share: as for `export_weights`.
         progress: called with the number of calibration pictures done.
         **options: further arguments of what fits the task: `calibrate`,
             `calibrate_dolos.calibrate`, `calibrate_fakelocator.calibrate` or
@@ -47,7 +49,15 @@ def export_run(
     """
     if Path(out).suffix != ".safetensors":
         raise ConfigError(f"weights are written as safetensors: end {out} in .safetensors")
-    export_weights(run_dir, out, dtype=dtype, which=which, card_fields=card_fields)
+    export_weights(
+        run_dir,
+        out,
+        dtype=dtype,
+        which=which,
+        card_fields=card_fields,
+        average=average,
+        share=share,
+    )
     card = card_for(out)
     if card is None:
         raise TrainingError(f"{sidecar(out)} was not written: check the disk")
