@@ -127,7 +127,11 @@ def _copies(pixels: NDArray[np.uint8], grid: tuple[int, int], reach: tuple[float
     places = np.stack([np.stack([c.first, c.second]) * np.float32(c.confidence) for c in found])
     h, w = places.shape[2:]
     below, right = (max(0, round(n * r) - n) for n, r in zip((h, w), reach, strict=True))
-    return F.adaptive_avg_pool2d(F.pad(torch.from_numpy(places), (0, right, 0, below)), grid)
+    beyond = (0, right, 0, below)
+    shares = F.adaptive_avg_pool2d(F.pad(torch.from_numpy(places), beyond), grid)
+    # Of that part of a cell that lies in the picture.
+    inside = F.adaptive_avg_pool2d(F.pad(torch.ones(1, 1, h, w), beyond), grid)
+    return shares / inside.clamp(min=1e-6)
 
 
 def _to_grid(one: Tensor, strides: tuple[int, int], grid: tuple[int, int], mode: str) -> Tensor:
