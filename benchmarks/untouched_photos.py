@@ -27,13 +27,13 @@ from tamperscope.bench.predictor import weights_of
 from tamperscope.data.synthesis import history
 from tamperscope.data.synthesis.sources import Photo, find_photos, group_of, read_photo
 from tamperscope.errors import ImageError
+from tamperscope.methods.focal.grid import PERIOD
 from tamperscope.methods.focal.localizer import FocalLocalizer
 from tamperscope.provenance import JSON
 
 Pixels = NDArray[np.uint8]
 
 WINDOW = (256, 384)
-BLOCK = 8
 SAVES = {"strong": 0.36, "lowest": 45}
 CAMERA = 0.2
 RULE = (
@@ -46,7 +46,7 @@ def window(photo: Pixels) -> Pixels:
     """The middle of a photo (h, w, 3), at most `WINDOW` large, on its block grid."""
     h, w = (min(side, most) for side, most in zip(photo.shape[:2], WINDOW, strict=True))
     y, x = ((have - want) // 2 for have, want in zip(photo.shape[:2], (h, w), strict=True))
-    y, x = y - y % BLOCK, x - x % BLOCK
+    y, x = y - y % PERIOD, x - x % PERIOD
     return np.ascontiguousarray(photo[y : y + h, x : x + w])
 
 

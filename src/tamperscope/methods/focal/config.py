@@ -137,6 +137,12 @@ class FocalConfig:
                 "use pristine=largest with hdbscan"
             )
 
+    def sides(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Rows and columns at which the networks see a picture of ``shape`` (h, w, ...)."""
+        if self.geometry == "square":
+            return self.square_size, self.square_size
+        return shape[0], shape[1]
+
 
 _CHOICES: dict[str, Any] = {
     "geometry": Geometry,

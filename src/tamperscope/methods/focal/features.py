@@ -110,7 +110,7 @@ def extract(
     copies = None
     # Copies only ever add to evidence: without any, looking for them would be wasted.
     if config.copies and evidence:
-        sides = pixels.shape[:2] if config.geometry == "native" else (config.square_size,) * 2
+        sides = config.sides(pixels.shape)
         stride = networks[0].stride
         copies = _copies(pixels, grid, (grid[0] * stride / sides[0], grid[1] * stride / sides[1]))
     return FeatureMaps(fused, torch.stack(evidence).mean(0) if evidence else None, copies)

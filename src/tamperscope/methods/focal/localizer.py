@@ -146,8 +146,7 @@ class FocalLocalizer(BaseLocalizer):
         the picture.
         """
         h, w = size[0] - shown.offset[0], size[1] - shown.offset[1]
-        native = self._config.geometry == "native"
-        sides = shown.pixels.shape[:2] if native else (self._config.square_size,) * 2
+        sides = self._config.sides(shown.pixels.shape)
         stride = self._networks[0].stride
         rows, columns = (
             -(-n * cells * stride // side)
