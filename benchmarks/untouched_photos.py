@@ -5,9 +5,10 @@
 
 PHOTOS as for training (see docs/training.md). Those that training held back are examined as they
 are on disk, as a window of the size of training's samples on its own block grid, as that window
-saved once more, and as that window with the past and the last save that synthesis gives it; beside
-them stand photos of the same folders that were trained on, as they are on disk. A method that tells
-forgeries from pictures of one of these sorts alone has learnt the sort.
+saved once more, as that window with the past and the last save that synthesis gives it, and shrunk
+to 256 pixels without a save; beside them stand photos of the same folders that were trained on, as
+they are on disk. A method that tells forgeries from pictures of one of these sorts alone has learnt
+the sort.
 LABEL=FILE names weights, LABEL= those that ship. Nothing but numbers is kept: the record is written
 to results/untouched-photos.json.
 """
@@ -36,6 +37,7 @@ Pixels = NDArray[np.uint8]
 WINDOW = (256, 384)
 SAVES = {"strong": 0.36, "lowest": 45}
 CAMERA = 0.2
+SIDE = 256
 RULE = (
     "an untouched picture is flagged when any pixel of the mask that ships is forged; the score is "
     "the mean image score"
@@ -50,6 +52,13 @@ def window(photo: Pixels) -> Pixels:
     return np.ascontiguousarray(photo[y : y + h, x : x + w])
 
 
+def shrunk(rng: np.random.Generator, photo: Pixels) -> Pixels:
+    """The photo (h, w, 3) with `SIDE` pixels along its longer side, as data sets hold faces."""
+    factor = min(1.0, SIDE / max(photo.shape[:2]))
+    h, w = (max(1, round(side * factor)) for side in photo.shape[:2])
+    return history.shrink(rng, photo, (h, w))
+
+
 def variants(photo: Pixels, seed: list[int]) -> dict[str, Pixels]:
     """The sorts of one photo by name; ``seed`` draws its past and its saves."""
     middle, rng = window(photo), np.random.default_rng(seed)
@@ -59,6 +68,7 @@ def variants(photo: Pixels, seed: list[int]) -> dict[str, Pixels]:
         "window": middle,
         "window, saved": history.last_save(rng, middle, **SAVES),
         "window, past, saved": history.last_save(rng, past, **SAVES),
+        "shrunk": shrunk(rng, photo),
     }
 
 

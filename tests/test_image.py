@@ -34,7 +34,14 @@ from tamperscope.errors import (
     NotAnImageError,
     TruncatedImageError,
 )
-from tamperscope.image import DEFAULT_MAX_PIXELS, Image, read_image, read_labels, read_mask
+from tamperscope.image import (
+    DEFAULT_MAX_PIXELS,
+    SUFFIXES,
+    Image,
+    read_image,
+    read_labels,
+    read_mask,
+)
 
 shapes = hnp.array_shapes(min_dims=2, max_dims=2, max_side=20)
 rgb_arrays = shapes.flatmap(lambda s: hnp.arrays(np.uint8, (*s, 3)))
@@ -68,6 +75,25 @@ def test_lossless_files_come_back_unchanged(
     read = read_image(encode(array, kind, **options))
     np.testing.assert_array_equal(read.pixels, array)
     assert read.format == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "start"),
+    [
+        ("a.pbm", "1", b"P4"),
+        ("a.pnm", "1", b"P4"),
+        ("a.pnm", "L", b"P5"),
+        ("a.pnm", "RGB", b"P6"),
+        ("a.j2k", "RGB", b"\xff\x4f\xff\x51"),
+    ],
+)
+def test_bitmaps_and_bare_codestreams(tmp_path: Path, name: str, mode: str, start: bytes) -> None:
+    path = tmp_path / name
+    stored = PILImage.fromarray(photo()).convert(mode)
+    stored.save(path)
+    assert path.suffix in SUFFIXES
+    assert path.read_bytes().startswith(start)
+    np.testing.assert_array_equal(read_image(path).pixels, np.asarray(stored.convert("RGB")))
 
 
 @pytest.mark.parametrize("view", ["plain", "fortran", "strided", "reversed"])
@@ -427,6 +453,12 @@ def test_damaged_bytes_never_escape_as_another_error(kind: str) -> None:
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
         with contextlib.suppress(ImageError):
             assert read_image(bytes(damaged), max_pixels=10**6).pixels.size <= 3 * 10**6
+
+
+def test_anymaps_of_a_kind_that_is_not_read_are_not_called_damaged() -> None:
+    header = b"P7\nWIDTH 4\nHEIGHT 2\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
+    with pytest.raises(NotAnImageError, match="is not a picture; give a JPEG, PNG, .* file"):
+        read_image(header + bytes(24))
 
 
 def test_the_limit_counts_pixels_exactly() -> None:

@@ -13,7 +13,7 @@ from tamperscope import catalog
 from tamperscope.backbones.base import Backbone
 from tamperscope.engines import Graph, Runner
 from tamperscope.engines.onnx_export import write_onnx
-from tamperscope.errors import ConfigError, unknown
+from tamperscope.errors import ConfigError, ResultError, unknown
 from tamperscope.face_parsing.bisenet import BiSeNet
 from tamperscope.face_parsing.small import SmallParser
 from tamperscope.methods.dolos.network import DolosNetwork
@@ -56,6 +56,7 @@ def export(
     preset: str | None = None,
     weights: catalog.WeightsChoice = None,
     untrained: bool = False,
+    overwrite: bool = True,
     **config: Any,
 ) -> list[Exported]:
     """Write the networks that a method runs, each to one file.
@@ -69,30 +70,38 @@ def export(
             `tamperscope.face_parsing.registry.load_parser` takes.
         untrained: write random weights in the place of ``weights``, which need not be there: to try
             a network out before its weights are.
+        overwrite: replace files that exist.
 
     Raises:
         UnknownNameError, ConfigError, WeightsError, MissingExtraError: as for `tamperscope.load`;
             also a network that ONNX has no words for.
-        ResultError: a file cannot be written.
+        ResultError: a file cannot be written, or exists.
     """
     if format not in FORMATS:
         raise unknown("format", format, FORMATS)
     seen = _Recorder()
+    if method == PARSER and (preset is not None or config):
+        raise ConfigError("the face parser has neither presets nor settings: leave them out")
     if untrained:
-        seen.record_untrained(method, weights)
+        seen.record_untrained(method, weights, _side(method, preset, config))
     elif method == PARSER:
         _load_parser(weights, seen)
     else:
         catalog.load(method, preset=preset, weights=weights, device="cpu", engine=seen, **config)
+    if not seen.networks:
+        raise ConfigError(f"the network of weights={weights} is not ours to export")
     target = Path(output)
-    return [
-        _write(graph, loaded, target if i == 0 else _beside(target, loaded.name))
-        for i, (graph, loaded) in enumerate(seen.networks)
-    ]
+    names = (target, *(_beside(target, loaded.name) for _, loaded in seen.networks[1:]))
+    if not overwrite and (there := [path for path in names if path.exists()]):
+        raise ResultError(
+            f"{there[0]} exists already: choose another name, or use overwrite (--overwrite)"
+        )
+    return [_write(*one, path) for one, path in zip(seen.networks, names, strict=True)]
 
 
-def graph_of(network: nn.Module) -> Graph:
-    """The graph of any network that `tamperscope.catalog.build_network` makes.
+def graph_of(network: nn.Module, *, side: int | None = None) -> Graph:
+    """The graph of any network that `tamperscope.catalog.build_network` makes, for FOCAL's ones of
+    a fixed size with pictures of ``side`` pixels, if given.
 
     Raises:
         ConfigError: it runs in no method.
@@ -103,7 +112,7 @@ def graph_of(network: nn.Module) -> Graph:
     if isinstance(network, FocalNetwork):
         from tamperscope.methods.focal import graph as focal
 
-        return focal.graph_of(network)
+        return focal.graph_of(network, **({} if side is None else {"side": side}))
     if isinstance(network, DolosNetwork):
         from tamperscope.methods.dolos import graph as dolos
 
@@ -136,7 +145,9 @@ class _Recorder:
     def settle(self) -> None:
         pass
 
-    def record_untrained(self, method: str, weights: catalog.WeightsChoice) -> None:
+    def record_untrained(
+        self, method: str, weights: catalog.WeightsChoice, side: int | None
+    ) -> None:
         """A network with the card of its weights, and random numbers in their place."""
         cards = {card.name: card for card in list_weights()}
         name = weights if isinstance(weights, str) else None
@@ -151,9 +162,20 @@ class _Recorder:
         if card.method != wanted:
             raise ConfigError(f"the weights {name!r} are for {card.method}, not for {method}")
         torch.manual_seed(0)
-        graph = graph_of(catalog.build_network(card.backbone, **card.options))
+        graph = graph_of(catalog.build_network(card.backbone, **card.options), side=side)
         card = dataclasses.replace(card, name=f"{name}-untrained", terms="random numbers", data="")
         self.networks.append((graph, LoadedWeights(path=Path(name), sha256="", card=card)))
+
+
+def _side(method: str, preset: str | None, config: dict[str, Any]) -> int | None:
+    """The side that FOCAL's settings give its networks; the other methods' take any."""
+    if method != "focal":
+        if preset is not None or config:
+            raise ConfigError(f"untrained: {method} has no settings that change its network")
+        return None
+    from tamperscope.methods.focal.config import resolve
+
+    return resolve(preset or "default", config).square_size
 
 
 def _not_run(_inputs: Any) -> Any:

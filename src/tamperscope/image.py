@@ -72,7 +72,7 @@ SUFFIXES = frozenset(
     f".{name}"
     for name in (
         *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "tif", "tiff", "bmp", "gif"),
-        *("heic", "heif", "avif", "jp2", "ppm", "pgm"),
+        *("heic", "heif", "avif", "jp2", "j2k", "ppm", "pgm", "pbm", "pnm"),
     )
 )
 """Endings by which pictures are picked from a folder. A file that is named is always tried."""
@@ -385,7 +385,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (rb"BM", "BMP"),
     (rb"GIF8[79]a", "GIF"),
     (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "JPEG2000"),
-    (rb"P[1-7]\s", "PPM"),
+    (rb"P[1-6]\s", "PPM"),
 )
 
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}

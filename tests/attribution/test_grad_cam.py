@@ -1,5 +1,7 @@
 """Grad-CAM against the official numbers, and that it leaves nothing behind."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -105,6 +107,25 @@ def test_gradients_may_be_switched_off_around_it(context: Any) -> None:
         inside = grad_cam(network, network.last, torch.rand(1, 3, 8, 8), fake)
         assert not torch.is_grad_enabled()
     assert torch.equal(outside.cam, inside.cam)
+
+
+def test_threads_do_not_see_each_other_s_outputs() -> None:
+    network, pictures = Small(), torch.rand(2, 1, 3, 9, 8)
+    alone = [grad_cam(network, network.last, x, fake) for x in pictures]
+    assert not torch.allclose(alone[0].cam, alone[1].cam)
+    together = threading.Barrier(2, timeout=10)
+
+    def run(x: Tensor) -> Tensor:
+        together.wait()
+        out: Tensor = network(x)
+        return out
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda x: grad_cam(run, network.last, x, fake), pictures))
+    for one, other in zip(found, alone, strict=True):
+        for name in ("weights", "activation", "cam", "output"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name))
+    assert not network.last._forward_hooks
 
 
 def test_layers_that_cannot_be_explained() -> None:

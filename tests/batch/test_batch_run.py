@@ -1,6 +1,7 @@
 """One row per input, in order; the same rows however the run went."""
 
 import json
+import math
 import shutil
 import tracemalloc
 from pathlib import Path
@@ -247,6 +248,20 @@ def _peak(folder: Path, count: int) -> int:
     return peak
 
 
+def test_limits_of_any_size_go_with_small_pictures(tmp_path: Path) -> None:
+    archive.write(tmp_path / "in" / "a.png", 1)
+    archive.examine(
+        tmp_path / "in",
+        tmp_path / "out",
+        memory_limit=1 << 30,
+        max_pixels=300_000_000,
+        time_limit=3_000_000.0,
+        start_limit=3_000_000.0,
+    )
+    (row,) = archive.check_whole(tmp_path / "out", ["a.png"])
+    assert (row["error"], row["flagged"]) == (None, True)
+
+
 def test_columns_can_be_read_by_others(tmp_path: Path) -> None:
     archive.archive(tmp_path / "in", 3)
     archive.examine(tmp_path / "in", tmp_path / "out", part_rows=2)
@@ -262,6 +277,8 @@ def test_columns_can_be_read_by_others(tmp_path: Path) -> None:
         ({"masks": "jpg"}, "masks 'jpg' is unknown; use png or rle or none"),
         ({"engine": "spark"}, "engine 'spark' is unknown; use local or ray"),
         ({"time_limit": 0.0}, "time_limit is 0.0; use at least 0.1"),
+        ({"time_limit": math.inf}, "time_limit is inf; use at least 0.1"),
+        ({"start_limit": math.nan}, "start_limit is nan; use at least 0.1"),
         ({"limit": 0}, "limit is 0; use at least 1"),
         ({"runtime": "tflite"}, "runtime 'tflite' is unknown; use torch or onnx"),
         ({"onnx": [Path("a.onnx")]}, "an ONNX file was given: give --runtime onnx as well to run"),

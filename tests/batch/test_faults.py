@@ -217,8 +217,9 @@ def _same_as_undisturbed(source: Path, output: Path, ids: list[str]) -> None:
 
 
 def test_a_driver_killed_at_random_loses_nothing(tmp_path: Path) -> None:
-    ids = archive.archive(tmp_path / "in", 22, hundredths=6)
-    archive.write(tmp_path / "in" / "zz.png", 5, (254, 6, 0))
+    # The pictures take longer than the latest moment of the first kill, however fast the machine.
+    ids = archive.archive(tmp_path / "in", 22, hundredths=10)
+    archive.write(tmp_path / "in" / "zz.png", 5, (254, 10, 0))
     killed = _resumed_until_whole(
         tmp_path / "in", tmp_path / "out", seed=0, kills=3, workers=1, also_workers=False
     )

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +26,7 @@ from tamperscope.batch import remote, sources
 from tamperscope.batch.config import Shard
 from tamperscope.batch.reading import ReadingError, read_task
 from tamperscope.batch.sources import in_shard, open_source
-from tamperscope.batch.work import Task
+from tamperscope.batch.work import Task, name_bytes, readable
 from tamperscope.errors import DataError, MissingExtraError, UnknownNameError
 
 
@@ -169,9 +170,33 @@ def test_csv(tmp_path: Path) -> None:
     source.write_text("a,b\n1,2\n")
     with pytest.raises(DataError, match=r"none of its columns \(a, b\) is called path, file"):
         tasks(source)
-    source.write_text('path\n"' + "x\n" * 200_000)
+    source.write_text('path\n"' + f"{'x' * 99}\n" * 20_000)
     with pytest.raises(DataError, match=r"line 2 is no CSV \(field larger than field limit"):
         tasks(source)
+
+
+def test_quotation_marks_inside_a_table(tmp_path: Path) -> None:
+    source = tmp_path / "t.csv"
+    source.write_text('path,note\n"a\nb.png",x\n5" pipe.jpg,y\nc.png,6" pipe\nd.png,"say ""hi"""\n')
+    assert [task.id for task in tasks(source)] == ["a\nb.png", '5" pipe.jpg', "c.png", "d.png"]
+
+
+@pytest.mark.parametrize("rest", ["c.png,y\nd.png,z\n", '"c.png",y\nd.png,z\n'])
+def test_a_quotation_mark_that_is_never_closed(tmp_path: Path, rest: str) -> None:
+    source = tmp_path / "t.csv"
+    source.write_text(f'path,note\na.png,x\nb.png,"open\n{rest}')
+    found = open_source(archive.config(source, tmp_path / "out")).tasks()
+    assert next(found).id == "a.png"
+    with pytest.raises(
+        DataError, match=r"t\.csv: a quotation mark on line 3 is never closed; mend the table"
+    ):
+        next(found)
+
+
+def test_columns_that_are_not_read_may_be_long(tmp_path: Path) -> None:
+    source = tmp_path / "t.csv"
+    source.write_text(f"path,note\na.png,{'x' * 200_000}\nb.png,y\n")
+    assert [task.id for task in tasks(source)] == ["a.png", "b.png"]
 
 
 def test_malformed_rows_are_named_by_their_line(tmp_path: Path) -> None:
@@ -226,6 +251,45 @@ def test_json_lines(tmp_path: Path) -> None:
     assert found[3].problem == ("MalformedEntry", "line 4 has no path in 'url'; mend the list")
 
 
+LONE = "\ud800"
+
+
+def test_names_that_only_json_can_spell(tmp_path: Path) -> None:
+    archive.write(tmp_path / "a.png", 1)
+    lines = [
+        {"path": "a.png", "id": "first"},
+        {"path": f"{LONE}.png", "id": "second"},
+        {"path": "a.png", "id": LONE},
+        {"path": f"../{LONE}.png", "id": f"\udcff{LONE}"},
+        {"path": f"{LONE}{LONE}.png", "id": None},
+    ]
+    source = tmp_path / "t.jsonl"
+    source.write_text("\n".join(json.dumps(line) for line in lines))
+    report = archive.examine(source, tmp_path / "out", id_column="id")
+    ids = ["first", "second", "\\ud800", "\\udcff\\ud800", "\\ud800\\ud800.png"]
+    found = archive.check_whole(tmp_path / "out", ids)
+    assert [row["source"] for row in found][1] == "\\ud800.png"
+    assert [row["duplicate_of"] for row in found] == [None, None, "first", None, None]
+    assert report["errors"] == {"UnreadableFile": 2, "OutsideSource": 1}
+    listed = tasks(source, id_column="id")
+    shares = [[task.key for task in in_shard(listed, Shard(i, 2))] for i in range(2)]
+    assert sorted(shares[0] + shares[1]) == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("ä.png", "ä.png".encode()),
+        (os.fsdecode(b"caf\xe9"), b"caf\xe9"),
+        (f"a{LONE}", b"a\\ud800"),
+        (f"{LONE}\udce9", b"\\ud800\\udce9"),
+    ],
+)
+def test_the_bytes_of_a_name(name: str, known: bytes) -> None:
+    assert name_bytes(name) == known
+    assert readable(name).encode().decode() == known.decode("utf-8", "backslashreplace")
+
+
 def test_parquet_of_paths_and_of_pictures(tmp_path: Path) -> None:
     data = [archive.encoded(i) for i in range(20)]
     paths = [f"{i}.png" for i in range(19)] + [None]
@@ -244,6 +308,25 @@ def test_parquet_of_paths_and_of_pictures(tmp_path: Path) -> None:
         tasks(tmp_path / "t.parquet", column="imag")
     with pytest.raises(DataError, match="column 'n' holds int64, neither paths nor pictures"):
         tasks(tmp_path / "t.parquet", column="n")
+
+
+def test_ids_in_parquet(tmp_path: Path) -> None:
+    ids = [b"one", b"", None, b"caf\xe9"]
+    table = {
+        "image": [archive.encoded(i) for i in range(4)],
+        "path": [f"{i}.png" for i in range(4)],
+        "raw": ids,
+        "text": ["one", "", None, "two"],
+    }
+    pq.write_table(pa.table(table), tmp_path / "t.parquet")
+
+    def found(column: str, id_column: str) -> list[str]:
+        listed = tasks(tmp_path / "t.parquet", column=column, id_column=id_column)
+        return [task.id for task in listed]
+
+    assert found("image", "raw") == ["one", "t.parquet#1", "t.parquet#2", "caf\\xe9"]
+    assert found("path", "raw") == ["one", "1.png", "2.png", "caf\\xe9"]
+    assert found("path", "text") == ["one", "1.png", "2.png", "two"]
 
 
 def test_folders_have_no_columns(tmp_path: Path) -> None:
@@ -324,6 +407,17 @@ def test_files_that_are_too_long(tmp_path: Path) -> None:
         read_task(Task(key="a", id="a", source="a", data=bytes(1001)), 1000)
 
 
+def test_small_files_take_little_memory_however_long_they_might_be(tmp_path: Path) -> None:
+    path = archive.write(tmp_path / "a.png")
+    task = Task(key="a", id="a", source="a", path=str(path))
+    tracemalloc.start()
+    try:
+        assert read_task(task, 1 << 32) == archive.encoded()
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("name", ["a\0b.png", "x" * 5000, "missing/a.png"])
 def test_paths_that_cannot_be(tmp_path: Path, name: str) -> None:
     with pytest.raises(ReadingError) as found:
@@ -388,6 +482,25 @@ def test_stores_that_fail_in_ways_of_their_own(store: Any, monkeypatch: pytest.M
     for name in ("t.txt", "t.parquet"):
         with pytest.raises(DataError, match=r"cannot be read .*no credentials here"):
             tasks(f"memory://archive/{name}")
+
+
+def test_a_listing_that_fails_once_is_tried_again(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("b.png", "a/1.jpg"):
+        store.pipe(f"/archive/{name}", b"1")
+    original, failed = type(store).ls, set()
+
+    def shaky(system: Any, path: str, **options: Any) -> Any:
+        if path not in failed:
+            failed.add(path)
+            raise ConnectionError("gone")
+        return original(system, path, **options)
+
+    monkeypatch.setattr(remote, "_PAUSE", 0.0)
+    monkeypatch.setattr(type(store), "ls", shaky)
+    assert [task.id for task in tasks("memory://archive")] == ["b.png", "a/1.jpg"]
+    assert failed == {"/archive", "/archive/a"}
 
 
 def test_a_missing_part_of_fsspec_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

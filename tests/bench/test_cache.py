@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,49 @@ def test_a_journal_reads_what_it_wrote_and_merges_protocols(tmp_path: Path) -> N
     assert np.isnan(entry.rows["x"]["f1"])
     assert entry.rows["y"] == {"f1": 0.3}
     assert Journal(path).get("q") is None
+
+
+NO_ROOM = "red ran out of memory on this picture; measure on a larger machine"
+
+
+def test_out_of_memory_is_known_until_the_end_of_the_run_only(tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    journal = Journal(path)
+    journal.add("a", Entry(seconds=1, flagged=0, image_score=0, failure=NO_ROOM, rows={"x": {}}))
+    journal.add("b", Entry(seconds=1, flagged=0, image_score=0, failure="too dull: brighten it"))
+    entry = journal.get("a")
+    assert entry is not None
+    assert (entry.failure, set(entry.rows)) == (NO_ROOM, {"x"})
+    again = Journal(path)
+    assert again.get("a") is None
+    assert again.get("b") is not None
+
+
+def test_out_of_memory_in_an_older_file_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    known = Entry(seconds=1, flagged=0.5, image_score=0.1, rows={"x": {"f1": 0.3}})
+    line = {"version": 1, "seconds": 1, "flagged": 0, "image_score": 0, "failure": NO_ROOM}
+    Journal(path).add("a", known)
+    with path.open("a", encoding="utf-8") as file:
+        for name in "ab":
+            file.write(json.dumps({**line, "picture": name, "rows": {"y": {"f1": 0}}}) + "\n")
+    again = Journal(path)
+    assert again.get("a") == known
+    assert again.get("b") is None
+
+
+def test_rows_of_a_refusal_are_not_those_of_a_later_answer(tmp_path: Path) -> None:
+    path = tmp_path / "one.jsonl"
+    journal = Journal(path)
+    refused = Entry(seconds=1, flagged=0, image_score=0, failure="too dull: brighten it")
+    for name in "xy":
+        journal.add("a", replace(refused, rows={name: {"f1": 0}}))
+    known = journal.get("a")
+    assert known is not None
+    assert set(known.rows) == {"x", "y"}
+    answered = Entry(seconds=1, flagged=0.5, image_score=0.4, rows={"y": {"f1": 0.3}})
+    journal.add("a", answered)
+    assert journal.get("a") == Journal(path).get("a") == answered
 
 
 def test_a_line_cut_off_by_a_kill_is_left_out_and_harms_no_other(tmp_path: Path) -> None:

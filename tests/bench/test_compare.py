@@ -1,11 +1,14 @@
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image as PILImage
 
-from bench.plans import Red, make_plan, make_set
+from bench.plans import H, Red, W, make_plan, make_set, swap
 from tamperscope.bench.benchmark import run_plan
 from tamperscope.bench.cache import Shelf
 from tamperscope.bench.compare import compare, compare_files, markdown_comparison
@@ -77,10 +80,53 @@ def test_pictures_are_compared_one_by_one_where_they_are_kept(tmp_path: Path) ->
     json.dumps(found.to_dict())
 
 
-def test_other_pictures_are_not_paired(before: dict[str, Any]) -> None:
+def test_other_ground_truths_of_the_same_files_are_a_remark_and_no_verdict(tmp_path: Path) -> None:
+    sets = [replace(make_set(tmp_path / name), name=name) for name in ("same", "other")]
+    masks = tmp_path / "other" / "masks"
+    PILImage.fromarray(np.eye(H, W, dtype=np.uint8) * 255).save(masks / "f0.png")
+    plan = make_plan(Red(), *sets)
+    first = run_plan(plan, Shelf(tmp_path / "cache")).record.to_dict()
+    swap(masks / "f0.png", masks / "f1.png")
+    second = run_plan(plan, Shelf(tmp_path / "cache")).record.to_dict()
+    assert first["dataset"]["other"]["sha256"] == second["dataset"]["other"]["sha256"]
+    found = compare(first, second)
+    assert {change.key[1] for change in found.changes} == {"same"}
+    assert found.regressions == ()
+    assert "other ground truths in the second record: red, other, none, ours, f1" in found.remarks
+    assert all(remark.startswith("other ground truths in the") for remark in found.remarks)
+
+
+def test_records_with_other_ground_truths_alone_hold_nothing_to_compare(
+    before: dict[str, Any],
+) -> None:
     other = copy.deepcopy(before)
     other["numbers"]["pictures"]["tiny"]["order"] = "another"
-    assert {c.paired for c in compare(before, other).changes} == {None}
+    with pytest.raises(DataError, match="hold no number of the same method, pictures and"):
+        compare(before, other)
+    del other["numbers"]["pictures"]
+    other["numbers"]["values"] = []
+    assert compare(before, other).remarks == ()
+
+
+def test_a_precision_of_redraws_that_moved_is_a_remark_and_no_verdict(tmp_path: Path) -> None:
+    plan = make_plan(Red(), make_set(tmp_path / "set"), protocols=("ours", "dolos"))
+    first = run_plan(plan, Shelf(tmp_path / "cache")).record.to_dict()
+    keys = {change.key[-2:] for change in compare(first, first).changes}
+    assert {("dolos", "ap"), ("ours", "ap")} <= keys
+    second = moved(first, "f1", first["numbers"]["cells"][0]["numbers"]["f1"]["mean"])
+    for cell in second["numbers"]["cells"]:
+        if cell["method"] == "red":
+            cell["numbers"]["ap"].update(mean=0.25, low=0.25, high=0.25)
+    found = compare(first, second)
+    assert [c.key for c in found.regressions] == [("red", "tiny", "none", "ours", "ap")]
+    (cell,) = [
+        c for c in first["numbers"]["cells"] if (c["method"], c["protocol"]) == ("red", "dolos")
+    ]
+    value = cell["numbers"]["ap"]["mean"]
+    assert found.remarks == (
+        f"{value:.3f} to 0.250, without an interval over pictures to judge by: "
+        "red, tiny, none, dolos, ap",
+    )
 
 
 def test_a_negative_tolerance_is_refused(before: dict[str, Any]) -> None:

@@ -1,6 +1,8 @@
 """What became of forged pictures, what draws a map: on answers that are known."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image as PILImage
 
 from tamperscope.bench.diagnosis import (
     CONTENT,
+    SHIFT,
     attraction,
     diagnose,
     diagnosis_tables,
@@ -146,6 +149,40 @@ def test_a_smaller_mask_is_brought_to_its_picture(data: Dataset, tmp_path: Path)
     half = TRUTH[::2, ::2].astype(np.uint8) * 255
     PILImage.fromarray(half).save(tmp_path / "mask.png")
     assert diagnose(right_half, {"toy": data}).numbers == before
+
+
+@pytest.mark.parametrize("rim", [np.s_[:SHIFT], np.s_[:, :SHIFT]], ids=["rows", "columns"])
+def test_a_forgery_that_a_shift_cuts_off_has_no_number_after_it(
+    data: Dataset, tmp_path: Path, rim: Any
+) -> None:
+    truth = np.zeros(SIZE, np.uint8)
+    truth[rim] = 255
+    PILImage.fromarray(truth).save(tmp_path / "mask.png")
+    record = diagnose(right_half, {"toy": data}, shifted=True).to_dict()
+    row = record["numbers"]["toy"]["forged"]["all"]
+    assert (row["count"], row["moved"]) == (1, None)
+    assert record["numbers"]["toy"]["authentic"]["count"] == 1
+
+
+def test_a_mask_that_vanishes_at_its_pictures_size_is_named(data: Dataset, tmp_path: Path) -> None:
+    truth = np.zeros((10 * SIZE[0], 10 * SIZE[1]), np.uint8)
+    truth[1, 1] = 255
+    PILImage.fromarray(truth).save(tmp_path / "mask.png")
+    numbers = diagnose(right_half, {"toy": data}).to_dict()["numbers"]["toy"]
+    why = "its mask marks nothing at the picture's size"
+    assert numbers["excluded"] == [{"id": "forged", "why": why}]
+    assert "forged" not in numbers
+    assert numbers["authentic"]["count"] == 1
+
+
+def test_a_forgery_whose_region_is_not_known_is_named(data: Dataset) -> None:
+    forged, clean = data.samples
+    bare = replace(forged, mask_path=None, unmasked="unknown")
+    numbers = diagnose(right_half, {"toy": replace(data, samples=(bare, clean))}).numbers["toy"]
+    assert isinstance(numbers, dict)
+    why = "forged, but its region is not known: give a mask"
+    assert numbers["excluded"] == [{"id": "forged", "why": why}]
+    assert "forged" not in numbers
 
 
 def test_what_cannot_be_examined_is_named(data: Dataset, tmp_path: Path) -> None:

@@ -11,7 +11,18 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from bench.dolos_toys import COLOURS, COUNTS, SEEN, STUDY, ColourBlind, make_set, offer, write_runs
+from bench.dolos_toys import (
+    COLOURS,
+    COUNTS,
+    SEEN,
+    SIZE,
+    STUDY,
+    ColourBlind,
+    make_set,
+    offer,
+    write_runs,
+)
+from bench.plans import swap
 from tamperscope import catalog
 from tamperscope.bench import load_records
 from tamperscope.bench.dolos import main_dolos, study_sets
@@ -205,6 +216,29 @@ def test_the_key_depends_on_pictures_quality_and_method(tmp_path: Path, calls: l
     }
     assert len(keys) == 4
     assert content_key(a, whole) == content_key(a, PictureSet.of(_real(root)))
+
+
+def test_the_key_follows_which_picture_has_which_mask(tmp_path: Path, calls: list[str]) -> None:
+    root = make_set(tmp_path / "set")
+    weights = write_runs(tmp_path / "runs", a="red") / "a.safetensors"
+    method = catalog.load("dolos-colour", weights=weights)
+    masks = root / "celebahq" / "fake" / "red" / "masks" / "test"
+    PILImage.fromarray(np.eye(SIZE, dtype=np.uint8) * 255).save(masks / "0.png")
+
+    def known() -> tuple[PictureSet, PictureSet]:
+        from tamperscope.data.datasets import dolos
+
+        samples = dolos.load(root, faces="celebahq", generator="red", split="test")
+        fakes = Dataset(name="red", root=root, samples=tuple(samples))
+        return PictureSet.of(fakes), PictureSet.of(_real(root))
+
+    before = known()
+    swap(masks / "0.png", masks / "1.png")
+    reals = root / "celebahq" / "real" / "test"
+    swap(reals / "2.png", reals / "3.png")
+    for one, other in zip(before, known(), strict=True):
+        assert one.sha256 == other.sha256
+        assert content_key(method, one) != content_key(method, other)
 
 
 def _real(root: Path) -> Dataset:

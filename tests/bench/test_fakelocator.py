@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from bench.fakelocator_toys import (
     write_pairs,
     write_unseen,
 )
+from bench.plans import swap
 from tamperscope.bench.fakelocator import main_fakelocator
 from tamperscope.bench.fakelocator_cells import PictureSet, Store, content_key, measure_pair
 from tamperscope.bench.fakelocator_lookup import crossing_matrix, crossings
@@ -262,6 +264,27 @@ def test_the_key_depends_on_pictures_condition_and_method(tmp_path: Path, calls:
     }
     assert len(keys) == 5
     assert content_key(a, PictureSet.of(pairs[::-1])) == content_key(a, whole)
+
+
+def test_the_key_follows_which_real_picture_a_fake_was_made_of(
+    tmp_path: Path, calls: list[str]
+) -> None:
+    from tamperscope import catalog
+
+    root = write_pairs(tmp_path / "set")
+    weights = write_runs(tmp_path / "runs", a="red") / "a.safetensors"
+    method = catalog.load("fakelocator", weights=weights)
+    before = PictureSet.of(load_pairs(root))
+    one, other, *_ = before.pairs
+    swapped = (replace(one, real=other.real), replace(other, real=one.real))
+    by_name = PictureSet.of((*swapped, *before.pairs[2:]))
+    assert one.real is not None
+    assert other.real is not None
+    swap(one.real, other.real)
+    by_content = PictureSet.of(load_pairs(root))
+    for changed in (by_name, by_content):
+        assert changed.sha256 == before.sha256
+        assert content_key(method, changed) != content_key(method, before)
 
 
 def test_progress_counts_every_picture(run: Run) -> None:

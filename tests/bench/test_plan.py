@@ -22,6 +22,7 @@ from tamperscope.bench.entrants import Entrant
 from tamperscope.bench.protocols import OURS, PROTOCOLS
 from tamperscope.bench.record import read_record
 from tamperscope.data import Dataset, Sample, fingerprint
+from tamperscope.data.sample import Unmasked
 from tamperscope.errors import ConfigError, DataError, ResultError
 from tamperscope.image import Image, read_image
 
@@ -244,6 +245,40 @@ def test_out_of_memory_is_a_refusal_and_a_bug_is_not(data: Dataset, shelf: Shelf
         run_plan(make_plan(Broken(level=1), data, references=()), shelf)
 
 
+def test_out_of_memory_is_asked_again_by_the_next_run(data: Dataset, shelf: Shelf) -> None:
+    class Cramped(Red):
+        def __call__(self, image: Image) -> Any:
+            answer = super().__call__(image)
+            if self.asked[-1] == "f0":
+                raise MemoryError
+            return answer
+
+    both = ("ours", "focal")
+    first = run_plan(make_plan(Cramped(), data, protocols=both, references=()), shelf)
+    assert [one["id"] for one in cell(first)["failures"]] == ["f0"]
+    assert cell(first)["numbers"]["f1"]["count"] == 4
+    method = Red()
+    second = run_plan(make_plan(method, data, protocols=both, references=()), shelf)
+    assert method.asked == ["f0"]
+    assert cell(second)["failures"] == []
+    fresh = run_plan(
+        make_plan(Red(), data, protocols=both, references=()), Shelf(data.root / "fresh")
+    )
+    assert without_times(second.record.numbers) == without_times(fresh.record.numbers)
+
+
+def test_a_refusal_that_became_an_answer_leaves_nothing_behind(data: Dataset, shelf: Shelf) -> None:
+    run_plan(make_plan(Red(refuse="f0"), data, references=()), shelf)
+    method = Red()
+    plan = make_plan(method, data, protocols=("ours", "focal"), references=())
+    later = run_plan(plan, shelf)
+    assert method.asked == ["f0"]
+    assert cell(later)["failures"] == []
+    assert cell(later)["pictures"] == {"forged": 4, "authentic": 3, "excluded": 0}
+    fresh = run_plan(plan, Shelf(data.root / "fresh"))
+    assert without_times(later.record.numbers) == without_times(fresh.record.numbers)
+
+
 def test_a_broken_answer_stops_the_run(data: Dataset, shelf: Shelf) -> None:
     class Broken(Red):
         def __call__(self, image: Image) -> Any:
@@ -299,7 +334,7 @@ def test_a_region_that_a_crop_loses_is_left_out_there_only(tmp_path: Path, shelf
     assert reasons == {"nothing of the forged region is left after crop:0.5"}
 
 
-def test_wholly_generated_pictures_have_image_level_numbers_alone(
+def test_pictures_without_a_region_have_image_level_numbers_alone(
     data: Dataset, shelf: Shelf
 ) -> None:
     path = data.forged[0].image_path
@@ -310,26 +345,41 @@ def test_wholly_generated_pictures_have_image_level_numbers_alone(
     )
     plan = make_plan(Red(), replace(data, samples=samples), protocols=tuple(PROTOCOLS))
     outcome = run_plan(plan, shelf)
-    assert cell(outcome)["pictures"] == {"forged": 1, "authentic": 3, "excluded": 1}
+    assert cell(outcome)["pictures"] == {"forged": 2, "authentic": 3, "excluded": 0}
+    assert cell(outcome)["numbers"]["image_auc"]["count"] == 5
     for one in outcome.record.to_dict()["numbers"]["cells"]:
         numbers = {n.name: n for n in PROTOCOLS[one["protocol"]].numbers}
         known = {name for name, value in one["numbers"].items() if value is not None}
         alone = {n for n in numbers if numbers[n].level == "image"} | {"flagged_pixels"}
         assert known == alone & numbers.keys()
-    found: Any = outcome.record.dataset["tiny"]
-    assert found["excluded"][0]["why"] == "forged, but its region is not known: give a mask"
 
 
-def test_wholly_generated_pictures_leave_the_others_numbers_alone(
-    data: Dataset, shelf: Shelf
+@pytest.mark.parametrize("unmasked", ["whole", "unknown"])
+def test_pictures_without_a_region_leave_the_others_numbers_alone(
+    data: Dataset, shelf: Shelf, unmasked: Unmasked
 ) -> None:
     path = data.authentic[0].image_path
-    whole = Sample(id="w", image_path=path, mask_path=None, label="forged", unmasked="whole")
-    both = replace(data, samples=(*data.samples, whole))
+    more = Sample(id="w", image_path=path, mask_path=None, label="forged", unmasked=unmasked)
+    both = replace(data, samples=(*data.samples, more))
     names = ("f1", "iou", "auc", "flagged_pixels")
     alone, mixed = (cell(run_plan(make_plan(Red(), d), shelf))["numbers"] for d in (data, both))
     assert {n: alone[n] for n in names} == {n: mixed[n] for n in names}
     assert mixed["image_auc"]["count"] == alone["image_auc"]["count"] + 1
+
+
+def test_a_picture_too_wide_for_a_codec_is_left_out_there_only(data: Dataset, shelf: Shelf) -> None:
+    path = data.root / "images" / "wide.png"
+    PILImage.fromarray(np.full((8, 16400, 3), 120, np.uint8)).save(path)
+    wide = Sample(id="wide", image_path=path, mask_path=None, label="authentic")
+    both = replace(data, samples=(*data.samples, wide))
+    outcome = run_plan(make_plan(Red(), both, perturb=("none", "webp:80"), references=()), shelf)
+    assert cell(outcome)["pictures"] == {"forged": 4, "authentic": 4, "excluded": 0}
+    saved = cell(outcome, condition="webp:80")["pictures"]
+    assert saved == {"forged": 4, "authentic": 3, "excluded": 1}
+    found: Any = outcome.record.dataset["tiny"]
+    (left,) = found["excluded"]
+    assert left["id"] == "wide"
+    assert left["why"].startswith("16400 x 8 pixels cannot be saved as WebP (")
 
 
 def test_limit_workers_and_seed(data: Dataset, shelf: Shelf) -> None:

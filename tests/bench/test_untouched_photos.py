@@ -45,6 +45,13 @@ def test_sorts_of_a_photo_are_drawn_by_the_seed(script: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("size", [(300, 400), (900, 500), (40, 50)])
+def test_a_shrunk_photo_keeps_its_shape(script: Any, size: tuple[int, int]) -> None:
+    factor = min(1.0, 256 / max(size))
+    found = script.variants(photo(3, size), [17, 0])["shrunk"]
+    assert found.shape == (round(size[0] * factor), round(size[1] * factor), 3)
+
+
 def test_rows_are_summed_up_by_folder_and_in_all(script: Any) -> None:
     rows = [
         ("a", "window", "old", 0.2, False),
@@ -78,7 +85,7 @@ def test_from_photos_to_the_record(
     rows = record["numbers"]["rows"]
     assert {row["folder"] for row in rows} == {"one", "two", "all"}
     assert {row["pictures"] for row in rows if row["folder"] == "one"} == {2}
-    assert len(rows) == 3 * 5 * 2
+    assert len(rows) == 3 * 6 * 2
     scores = {(r["folder"], r["sort"], r["weights"]): r["score"] for r in rows}
     assert scores["all", "window", "shipped"] == scores["all", "window", "named"]
     assert set(record["weights"]) == {"shipped: focal-compact", "named: focal-compact"}

@@ -18,7 +18,7 @@ from tamperscope.batch import BatchConfig
 from tamperscope.batch import run as driver
 from tamperscope.batch.summary import Progress, clock, report, text
 from tamperscope.batch.work import PASSING, parse_kinds
-from tamperscope.errors import ResultError
+from tamperscope.errors import DataError, ResultError, WeightsError
 
 Cli = Callable[..., Result]
 
@@ -122,6 +122,22 @@ def test_a_full_disk_is_one_line_and_exit_code_1(
     result = cli("batch", "in", "-o", "out")
     assert result.exit_code == 1
     assert result.stderr.strip().endswith("(No space left on device): nothing finished is lost")
+
+
+@pytest.mark.parametrize(("begun", "code"), [(False, 2), (True, 1)])
+@pytest.mark.parametrize("error", [DataError, WeightsError])
+def test_what_cannot_begin_is_wrong_usage_and_what_stops_midway_is_not(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, error: type[Exception], begun: bool, code: int
+) -> None:
+    def run(config: BatchConfig, *, tell: Callable[[Progress], None]) -> None:
+        if begun:
+            tell(Progress(done=1, total=3, fresh=1, seconds=1.0, errors=0))
+        raise error("t.csv: line 3 is no CSV; mend the table")
+
+    monkeypatch.setattr(driver, "run_batch", run)
+    result = cli("batch", "t.csv", "-o", "out")
+    assert result.exit_code == code
+    assert result.stderr == "tamperscope: t.csv: line 3 is no CSV; mend the table\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of Unix")

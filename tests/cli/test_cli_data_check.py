@@ -49,6 +49,14 @@ def test_a_broken_set(cli: Cli, good: Path) -> None:
     assert report["findings"][0]["items"] == ["5", "6", "7", "8", "9"]
 
 
+def test_names_with_brackets_are_printed_as_they_are(cli: Cli, good: Path) -> None:
+    for name in ("a[red]", "b[bold]c", "d[x:y]:b:"):
+        save(good / f"images/{name}.png", scene(len(name)))
+    printed = cli("data", "check", "folder", "set", "--full").stdout
+    lines = {line.strip() for line in printed.splitlines()}
+    assert {"a[red]", "b[bold]c", "d[x:y]:b:"} <= lines
+
+
 def test_warnings_fail_only_when_asked(cli: Cli, good: Path) -> None:
     save(good / "masks/0.png", square((90, 128)))
     assert cli("data", "check", "folder", "set").exit_code == 0

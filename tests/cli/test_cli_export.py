@@ -49,6 +49,7 @@ def test_options_reach_the_exporter(cli: Cli, asked: list[dict[str, Any]]) -> No
             "preset": None,
             "weights": "w",
             "untrained": False,
+            "overwrite": False,
             "square_size": 512,
         }
     ]
@@ -67,6 +68,7 @@ def test_existing_files_are_kept(cli: Cli, here: Path, asked: list[dict[str, Any
     assert "a.onnx exists already: choose another name, or use --overwrite" in done.stderr
     assert not asked
     assert cli("export", "focal", "-o", "a.onnx", "--overwrite").exit_code == 0
+    assert [call["overwrite"] for call in asked] == [True]
 
 
 def test_errors_are_one_line(cli: Cli, asked: list[dict[str, Any]]) -> None:

@@ -1,7 +1,9 @@
+import hashlib
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,6 +268,67 @@ def test_problems_name_what_was_asked(here: Path) -> None:
     assert all(isinstance(error, DataError) for _, error in found.problems)
 
 
+def test_folders_are_searched_for_every_kind_of_picture(cli: Cli, picture: Picture) -> None:
+    kinds = ("pbm", "pnm", "pgm", "ppm", "j2k", "jp2")
+    for kind in kinds:
+        picture(f"in/{kind}.{kind}")
+    result = cli("localize", "in", "--json")
+    assert result.exit_code == 0, result.output
+    assert {line["flagged"] for line in lines(result)} == {True}
+    assert {f"{kind}.json" for kind in kinds} <= names()
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of this name cannot be listed, whoever runs the tests."""
+    scandir = os.scandir
+
+    def refuse(path: Any = ".") -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+@pytest.mark.usefixtures("locked")
+def test_what_cannot_be_looked_at_is_one_line_and_the_rest_goes_on(
+    cli: Cli, picture: Picture, here: Path
+) -> None:
+    picture("locked/x.png")
+    picture("a.png")
+    long = "x" * 300 + ".png"
+    (here / "loop.png").symlink_to("loop.png")
+    (here / "one").symlink_to("two")
+    (here / "two").symlink_to("one")
+    bad = ("loop.png", long, "locked", "one/b.png")
+    result = cli("localize", *bad, "a.png", "--json")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"{name}: cannot be looked at ({reason}); check the path and its permissions"
+        for name, reason in zip(
+            bad[:3],
+            ("it is a link that leads to itself", "File name too long", "Permission denied"),
+            strict=True,
+        )
+    ] + ["one/b.png: no such file or folder; check the path"]
+    assert [line["flagged"] for line in lines(result)] == [True]
+
+
+@pytest.mark.usefixtures("locked")
+def test_folders_inside_that_cannot_be_looked_at_are_named(cli: Cli, picture: Picture) -> None:
+    picture("in/deep/locked/x.png")
+    picture("in/deep/a.png")
+    result = cli("localize", "in", "--recursive", "--json")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("in/deep/locked: cannot be looked at (Permission denied); check the")
+    assert [Path(str(line["source"])).name for line in lines(result)] == ["a.png"]
+    alone = cli("localize", "in/deep/locked", "--recursive")
+    assert alone.exit_code == 2
+    assert "no pictures in this folder" not in alone.stderr
+
+
 # ------------------------------------------------------------------------------------- names
 
 
@@ -361,16 +424,55 @@ def test_awkward_stems(here: Path, name: str, start: str) -> None:
 # ------------------------------------------------------------------------------------ resume
 
 
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_resume_goes_by_content(cli: Cli, picture: Picture, method: BrightIsForged) -> None:
     first = picture("a.png")
     cli("localize", "a.png")
     first.rename(first.with_name("renamed.png"))
-    picture("a.png", bright=0)
-    result = cli("localize", "a.png", "renamed.png", "--resume", "--json")
+    result = cli("localize", "renamed.png", "--resume", "--json")
     assert result.exit_code == 0
-    assert method.calls == ["a.png", "a.png"]
-    assert [line["skipped"] for line in lines(result)] == [False, True]
-    assert [line["flagged"] for line in lines(result)] == [False, True]
+    assert method.calls == ["a.png"]
+    (line,) = lines(result)
+    assert (line["skipped"], line["flagged"]) == (True, True)
+
+
+@pytest.mark.parametrize("order", [("a.png", "b.png"), ("b.png", "a.png")])
+def test_resume_lends_no_result_that_is_overwritten(
+    cli: Cli, picture: Picture, method: BrightIsForged, order: tuple[str, str]
+) -> None:
+    first = picture("a.png")
+    cli("localize", "a.png")
+    renamed = first.rename(first.with_name("b.png"))
+    picture("a.png", bright=0)
+    result = cli("localize", *order, "--resume", "--report", "--json")
+    assert result.exit_code == 0
+    assert method.calls == ["a.png", *order]
+    for path, flagged in ((first, False), (renamed, True)):
+        record = json.loads((OUT / f"{path.stem}.json").read_text())
+        assert record["provenance"]["input_sha256"] == digest(path)
+        assert record["source"] == str(path)
+        saved = Localization.load(OUT / f"{path.stem}.npz")
+        assert record["flagged"] == saved.flagged == saved.mask.any() == flagged
+    for line, name in zip(lines(result), order, strict=True):
+        assert line["skipped"] is False
+        assert line["outputs"]["mask"] == f"{Path(name).stem}.mask.png"  # type: ignore[index]
+    again = cli("localize", *order, "--resume", "--json")
+    assert [line["skipped"] for line in lines(again)] == [True, True]
+
+
+def test_a_new_copy_is_lent_the_result_of_one_done_before(
+    cli: Cli, picture: Picture, method: BrightIsForged
+) -> None:
+    picture("a.png")
+    cli("localize", "a.png")
+    picture("b.png")
+    result = cli("localize", "a.png", "b.png", "--resume", "--json")
+    assert method.calls == ["a.png"]
+    assert [line["skipped"] for line in lines(result)] == [True, True]
+    assert "b.json" not in names()
 
 
 def test_resume_does_not_trust_other_settings_or_weights(

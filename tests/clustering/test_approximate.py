@@ -43,6 +43,18 @@ def test_subsample_of_few_points_is_exact_and_says_so() -> None:
     np.testing.assert_array_equal(some.labels, hdbscan(rows, min_cluster_size=50)[0])
 
 
+def test_subsample_by_cosine_takes_no_notice_of_lengths() -> None:
+    rows = halves().reshape(-1, 6)
+    lengths = 2.0 ** np.random.default_rng(4).integers(-6, 7, (len(rows), 1))
+    even, uneven = (
+        subsampled(r, points=600, min_cluster_size=200, metric="cosine")
+        for r in (rows, rows * lengths.astype(np.float32))
+    )
+    assert set(even.labels) - {-1} == {0, 1}
+    np.testing.assert_array_equal(uneven.labels, even.labels)
+    np.testing.assert_allclose(uneven.probabilities, even.probabilities, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(40, 60), (41, 61)])
 def test_pooled_grid_gives_squares_their_cluster(shape: tuple[int, int]) -> None:
     grid = halves(*shape)

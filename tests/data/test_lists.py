@@ -65,6 +65,40 @@ def test_a_table_with_semicolons(here: Path) -> None:
     assert [s.id for s in load("list", here / "one.csv")] == ["images/b,1"]
 
 
+@pytest.mark.parametrize("ending", ["csv", "json", "jsonl"])
+def test_masks_in_a_column_of_another_name_are_not_passed_over(ending: str, here: Path) -> None:
+    path = here / f"set.{ending}"
+    rows = [{"image": i, "truth_file": m} for i, m in (*ROWS, (CLEAN, ""))]
+    if ending == "csv":
+        lines = ["image,truth_file", *(",".join(row.values()) for row in rows)]
+        path.write_text("\n".join(lines))
+    else:
+        lines = [json.dumps(row) for row in rows]
+        path.write_text("\n".join(lines) if ending == "jsonl" else f"[{','.join(lines)}]")
+    first = 2 if ending == "csv" else 1
+    message = f"entry {first} has no mask column, but truth_file: call the masks' column 'mask'"
+    with pytest.raises(DataError, match=message):
+        load("list", path)
+    path.write_text(path.read_text().replace("truth_file", "mask"))
+    assert [s.label for s in load("list", path)] == ["forged", "forged", "authentic"]
+
+
+@pytest.mark.parametrize("columns", [("image",), ("image", "kind")])
+def test_a_list_without_masks_is_one_of_authentic_pictures(
+    columns: tuple[str, ...], here: Path
+) -> None:
+    rows = [dict(zip(columns, (image, "photo"), strict=False)) for image, _ in ROWS]
+    (here / "set.json").write_text(json.dumps(rows))
+    table = [columns, *(tuple(row.values()) for row in rows)]
+    (here / "set.csv").write_text("".join(",".join(line) + "\n" for line in table))
+    for name in ("set.json", "set.csv"):
+        samples = load("list", here / name)
+        assert [(s.id, s.label) for s in samples] == [
+            ("images/a", "authentic"),
+            ("images/b", "authentic"),
+        ]
+
+
 def test_names_relative_to_a_base_and_with_blanks(here: Path, tmp_path: Path) -> None:
     lists = tmp_path / "lists"
     lists.mkdir()

@@ -149,6 +149,79 @@ def test_an_untouched_photo_as_it_is_on_disk(photos: Path) -> None:
     assert sum(other.forgery(i).image.tobytes() in windows for i in range(60)) < 5
 
 
+def test_untouched_photos_as_on_disk_are_saved_as_often_as_asked(photos: Path) -> None:
+    def unlike(resaved: float) -> int:
+        data = dataset(photos, as_is=1.0, resaved=resaved, mixture={"pristine": 1.0}, flip=False)
+        bare = dataset(photos, as_is=1.0, mixture={"pristine": 1.0}, flip=False)
+        pairs = [(data.forgery(i), bare.forgery(i)) for i in range(60)]
+        assert not any(a.mask.any() for a, _ in pairs)
+        return sum(not np.array_equal(a.image, b.image) for a, b in pairs)
+
+    assert unlike(0.0) == 0
+    # Not every photo is large enough to be taken as it is.
+    every = unlike(1.0)
+    assert every >= 20
+    assert 0.25 * every < unlike(0.5) < 0.75 * every
+
+
+def test_a_shrunk_photo_is_low_passed_and_has_no_other_past(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = (32, 40)
+    striped = np.zeros((128, 160, 3), np.uint8)
+    striped[:, ::2] = 255
+    for seed in range(10):
+        # Without a low-pass, stripes a pixel wide would become stripes or a flat black or white.
+        grey = history.shrink(np.random.default_rng(seed), striped, small)
+        assert grey.shape == (*small, 3)
+        assert 100 < grey.min() <= grey.max() < 155
+    calls: list[str] = []
+    for name in ("camera_history", "last_save", "shrink"):
+        original = getattr(history, name)
+
+        def counted(*args: object, name: str = name, made=original, **options: object) -> object:
+            calls.append(name)
+            return made(*args, **options)
+
+        monkeypatch.setattr(history, name, counted)
+    options = {"size": small, "mixture": {"pristine": 1.0}}
+    for share, expected in ((1.0, {"shrink"}), (0.0, {"camera_history", "last_save"})):
+        data = SynthesisDataset({**options, "shrunk": share}, root=photos, seed=5)
+        calls.clear()
+        assert all(data.forgery(i).image.shape == (*small, 3) for i in range(20))
+        assert set(calls) == expected
+
+
+def test_plain_donors_keep_their_pixels(photos: Path) -> None:
+    """Pasted at their own scale, unturned, with a hard edge, the pixels of a donor are in the
+    forgery to the bit, and only where donors are plain.
+    """
+    host, donor = photo(1, SIZE), photo(2, SIZE)
+
+    def kept(plain: float) -> int:
+        count = 0
+        for seed in range(30):
+            rng = np.random.default_rng(seed)
+            made = compose.splice(rng, host, donor, None, 0.1, plain=plain)
+            inside = made.image[made.mask]
+            same = [(inside == d[made.mask]).all(1).mean() for d in (donor, donor[:, ::-1])]
+            count += max(same) > 0.9
+        return count
+
+    assert kept(1.0) >= 4
+    assert kept(0.0) <= 1
+
+
+def test_samples_of_two_sizes_come_in_runs(photos: Path) -> None:
+    data = dataset(photos, small=0.4, small_size=(32, 48), same_size=4, twins=0.5)
+    sizes = [data.forgery(i).mask.shape for i in range(80)]
+    assert sizes == [data.size_of(i) for i in range(80)]
+    assert set(sizes) == {SIZE, (32, 48)}
+    assert all(len(set(sizes[i : i + 4])) == 1 for i in range(0, 80, 4))
+    assert 3 <= sum(s == (32, 48) for s in sizes[::4]) <= 14
+    assert {dataset(photos).size_of(i) for i in range(20)} == {SIZE}
+
+
 def test_samples_as_tensors(photos: Path) -> None:
     sample = dataset(photos)[0]
     assert tuple(sample["image"].shape) == (3, *SIZE)
@@ -211,14 +284,16 @@ def test_settings_that_cannot_be_are_named(tmp_path: Path) -> None:
         SynthesisConfig(strong_saves=0.9)
     with pytest.raises(ConfigError, match="and camera in"):
         SynthesisConfig(camera=2.0)
-    with pytest.raises(ConfigError, match="several, centred, twins and as_is are shares"):
-        SynthesisConfig(several=1.5)
-    with pytest.raises(ConfigError, match="several, centred, twins and as_is are shares"):
-        SynthesisConfig(centred=-0.1)
-    with pytest.raises(ConfigError, match="twins and as_is are shares"):
-        SynthesisConfig(twins=1.5)
-    with pytest.raises(ConfigError, match="as_is are shares"):
-        SynthesisConfig(as_is=-1.0)
+    for name in ("several", "centred", "twins", "as_is", "shrunk", "resaved", "small"):
+        for value in (-0.1, 1.5, float("nan")):
+            with pytest.raises(ConfigError, match=f"{name} .*a share in"):
+                config_from_dict({name: value})
+    with pytest.raises(ConfigError, match="plain_donors 2.0: a share in"):
+        SynthesisConfig(plain_donors=2.0)
+    with pytest.raises(ConfigError, match="same_size 5: an even number"):
+        SynthesisConfig(same_size=5)
+    with pytest.raises(ConfigError, match=r"size \(60, 64\): both sides"):
+        SynthesisConfig(small_size=(60, 64))
     with pytest.raises(ConfigError, match="twins need a kind of forgery"):
         SynthesisConfig(twins=0.5, mixture={"pristine": 1.0})
     with pytest.raises(ConfigError, match="'regenerate' needs generators"):

@@ -1,6 +1,7 @@
 """One toy network through ONNX Runtime: what comes out, what is recorded, what is refused."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -115,6 +116,31 @@ class TestRefused:
         ):
             engine.settle()
 
+    def test_a_file_for_another_side(self, file: Path, tmp_path: Path) -> None:
+        weights = toys.weights(tmp_path)
+        with pytest.raises(
+            WeightsError, match=r"toy.onnx was exported for a side of any and .* with 8: export it"
+        ):
+            OnnxEngine([file]).runner(toys.graph(side=8), weights)
+        sized = tmp_path / "sized.onnx"
+        model = onnx.load(file)
+        next(entry for entry in model.metadata_props if entry.key == "side").value = "8"
+        onnx.save(model, sized)
+        with pytest.raises(WeightsError, match=r"for a side of 8 and is to run with 16: export"):
+            OnnxEngine([sized]).runner(toys.graph(side=16), weights)
+        with pytest.raises(WeightsError, match=r"with any: .* or leave the file out"):
+            OnnxEngine([sized]).runner(toys.graph(), weights)
+        assert OnnxEngine([sized]).runner(toys.graph(side=8), weights).stride == 2
+
+    def test_a_file_without_an_output(self, file: Path, tmp_path: Path) -> None:
+        graph = replace(toys.graph(), outputs=("map", "label", "cam"))
+        with pytest.raises(
+            WeightsError, match=r"toy.onnx has no output label, cam: .* export it again for this"
+        ):
+            OnnxEngine([file]).runner(graph, toys.weights(tmp_path))
+        fewer = replace(toys.graph(), outputs=("map",))
+        assert OnnxEngine([file]).runner(fewer, toys.weights(tmp_path)).stride == 2
+
     @pytest.mark.parametrize("data", [b"", b"no network", b"\x08\x07"])
     def test_no_network(self, data: bytes, tmp_path: Path) -> None:
         path = tmp_path / "x.onnx"
@@ -143,6 +169,16 @@ class TestRefused:
         monkeypatch.setattr(onnxruntime, "get_available_providers", list)
         with pytest.raises(ConfigError, match="pip install onnxruntime-gpu"):
             OnnxEngine(device="cuda:0")
+
+    @pytest.mark.filterwarnings("ignore:Specified provider")
+    def test_a_gpu_that_does_not_start(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import onnxruntime
+
+        monkeypatch.setattr(
+            onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"]
+        )
+        with pytest.raises(ConfigError, match="could not start CUDAExecutionProvider and would"):
+            OnnxEngine([file], device="cuda")
 
     def test_without_onnxruntime(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
@@ -174,3 +210,17 @@ def test_no_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert onnx_runtime._threads() == 3
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert onnx_runtime._threads() == 2
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", "0"), ("cuda:0", "0"), ("cuda:1", "1")])
+def test_the_gpu_that_was_asked_for_computes_in_float32(
+    device: str, number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    known = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: known)
+    options = {"device_id": number, "use_tf32": "0"}
+    assert onnx_runtime._providers(onnxruntime, device) == [(known[0], options), known[1]]
+    for other in ("auto", "cpu"):
+        assert onnx_runtime._providers(onnxruntime, other) == ["CPUExecutionProvider"]

@@ -1,6 +1,7 @@
 """Face parsers by name and file, and what they make of pictures."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from tamperscope.face_parsing.parts import renumber
 from tamperscope.face_parsing.preprocess import squeeze
 from tamperscope.face_parsing.registry import load_parser
 from tamperscope.face_parsing.small import build_small_parser
-from tamperscope.weights import convert, sha256_of, verify
+from tamperscope.weights import card_for, cards, convert, sha256_of, verify
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +116,15 @@ def test_labels_are_given_their_own_numbers() -> None:
     )
     labels = parser(photo(4, 6))
     assert labels[0].tolist() == [13, 13, 13, 2, 2, 2]
+
+
+def test_a_parser_found_by_name_is_that_of_the_card_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_parser(tmp_path / "own.safetensors")
+    found = card_for(path)
+    assert found is not None
+    listed = replace(found, options={"widths": [8, 8, 8], "size": 32}, sha256="", recipe="own")
+    monkeypatch.setattr(cards, "_shipped_cards", lambda: {"own": listed})
+    monkeypatch.setenv("TAMPERSCOPE_WEIGHTS", str(tmp_path))
+    np.testing.assert_array_equal(load_parser("own")(photo()), load_parser(path)(photo()))

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image as PILImage
 
 from tamperscope import perturb
+from tamperscope.errors import ImageValueError
 
 
 @pytest.fixture
@@ -43,6 +44,13 @@ def test_webp_is_lossy_but_close(picture: np.ndarray) -> None:
     out = perturb.webp(picture, 80)
     assert out.shape == picture.shape
     assert 0 < np.abs(out.astype(int) - picture).mean() < 10
+
+
+def test_a_side_too_long_for_a_codec_is_named() -> None:
+    with pytest.raises(ImageValueError, match=r"16400 x 8 pixels cannot be saved as WebP \("):
+        perturb.webp(np.zeros((8, 16400, 3), np.uint8), 80)
+    with pytest.raises(ImageValueError, match=r"1 x 65501 pixels cannot be saved as JPEG \("):
+        perturb.jpeg(np.zeros((65501, 1, 3), np.uint8), 80)
 
 
 def test_noise_has_the_asked_spread() -> None:

@@ -12,12 +12,21 @@ from numpy.typing import NDArray
 from hostile import encode, photo
 from methods.focal.toys import bare, box, mean_colour, tiny_network, two_regions
 from tamperscope.data.synthesis import sources
+from tamperscope.data.synthesis.dataset import config_from_dict
 from tamperscope.data.synthesis.sources import Photo
 from tamperscope.errors import ConfigError, DataError, TrainingError
 from tamperscope.methods.focal.config import FocalConfig
 from tamperscope.methods.focal.decision import Calibration, cell_logits, decide
 from tamperscope.methods.focal.features import FeatureMaps
-from tamperscope.train.calibrate import CalibrationReport, _Picture, _shuffled, calibrate, fit
+from tamperscope.train.calibrate import (
+    CalibrationReport,
+    _Picture,
+    _pictures,
+    _shrink,
+    _shuffled,
+    calibrate,
+    fit,
+)
 
 # The photos are smooth and noisy, which makes each the near-duplicate of another.
 SYNTHESIS: dict[str, Any] = {"size": [96, 128], "val_share": 0.4, "distinct": False}
@@ -251,6 +260,26 @@ def test_photos_come_as_often_as_their_folders_weigh() -> None:
     assert all(sorted(order) == list(range(220)) for order in orders)
     first = [index < 20 for order in orders for index in order[:4]]
     assert 0.3 < np.mean(first) < 0.7
+
+
+def test_untouched_pictures_come_shrunk_and_in_both_sizes_where_training_has_them(
+    photos: Path,
+) -> None:
+    config = {**SYNTHESIS, "small": 0.5, "small_size": [64, 96], "same_size": 2}
+
+    def untouched(shrunk: float) -> list[tuple[int, ...]]:
+        options = config_from_dict({**config, "shrunk": shrunk})
+        made = _pictures(options, photos, forged=1, authentic=40, seed=1)
+        return [image.shape[:2] for image, mask in made if not mask.any()]
+
+    # The photos are no larger than the least side that photos are shrunk to: none is shrunk.
+    assert set(untouched(1.0)) == {(140, 180), (96, 128), (64, 96)}
+    large = np.zeros((600, 900, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    sides = [_shrink(rng, large).shape for _ in range(50)]
+    assert all(256 <= w <= 900 and abs(h - w / 1.5) <= 1 for h, w, _ in sides)
+    assert min(w for _, w, _ in sides) < 320
+    assert max(w for _, w, _ in sides) > 700
 
 
 def test_large_pictures_do_not_outvote_small_ones() -> None:

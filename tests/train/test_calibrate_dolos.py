@@ -53,7 +53,7 @@ def test_export_card_and_load(root: Path, tmp_path: Path) -> None:
     assert card == card_for(out)
     assert (card.method, card.backbone, card.kind) == ("dolos-patches", "xception", "native")
     assert card.options == {"method": "patches", "supervision": "full", "block": 1}
-    assert card.preprocessing == "bilinear"
+    assert (card.preprocessing, card.side) == ("bilinear", faces.SIZE)
     assert (card.data, card.sha256) == ("noise", sha256_of(out))
     ranked = {"image_top"} if card.numbers["valid_ap_top"] > card.numbers["valid_ap"] else set()
     assert set(card.decision) == {"image_scale", "image_bias"} | ranked
@@ -162,6 +162,7 @@ def test_the_localizer_gives_the_fitted_probability(root: Path, tmp_path: Path) 
     card = export_run(make_run(tmp_path / "run"), out, data_root=root)
     pixels = faces.face(3)
     found = tamperscope.load("dolos-patches", weights=out, device="cpu").localize(pixels)
+    assert found.provenance.config["size"] == faces.SIZE
     plain = tamperscope.load(
         "dolos-patches", weights=out, device="cpu", image_score="mean"
     ).localize(pixels)

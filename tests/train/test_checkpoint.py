@@ -17,9 +17,9 @@ from tamperscope.weights.load import load_state, load_strict
 WEIGHTS = {"w": torch.arange(4.0).view(2, 2), "n": torch.tensor(3)}
 
 
-def _save(run: Path, samples: int) -> Path:
+def _save(run: Path, samples: int, **state: bool) -> Path:
     return store.save_checkpoint(
-        run, samples=samples, network=WEIGHTS, ema=None, state={"samples": samples}
+        run, samples=samples, network=WEIGHTS, ema=None, state={"samples": samples, **state}
     )
 
 
@@ -47,6 +47,54 @@ def test_only_the_newest_stay_and_interrupted_writes_are_not_checkpoints(tmp_pat
     store.prune(tmp_path, 2)
     assert [f.name[-3:] for f in store.checkpoints(tmp_path)] == ["020", "100"]
     assert not leftover.exists()
+
+
+def _names(run: Path) -> list[str]:
+    return sorted(folder.name for folder in (run / store.FOLDER).iterdir())
+
+
+def test_a_checkpoint_saved_twice_is_there_once(tmp_path: Path) -> None:
+    folder = _save(tmp_path, 9)
+    assert _save(tmp_path, 9, again=True) == folder
+    assert _names(tmp_path) == [folder.name]
+    assert store.load_checkpoint(folder).state["again"]
+
+
+def test_a_kill_between_two_of_the_same_number_leaves_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rename = _save(tmp_path, 9), Path.rename
+
+    def killed(self: Path, target: Path) -> Path:
+        if Path(target) == folder:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            _save(tmp_path, 9, again=True)
+    assert not folder.exists()
+    assert store.checkpoints(tmp_path) == [folder]
+    assert store.load_checkpoint(folder).state == {"samples": 9}
+    _save(tmp_path, 9)
+    assert _names(tmp_path) == [folder.name]
+
+
+def test_what_was_set_aside_comes_back_only_where_it_is_missed(tmp_path: Path) -> None:
+    folder = _save(tmp_path, 9)
+    aside = folder.with_name(f"partial-{folder.name}-replaced")
+    aside.mkdir()
+    removed = folder.with_name("partial-samples-000000000004-old")
+    removed.mkdir()
+    assert store.checkpoints(tmp_path) == [folder]
+    assert store.load_checkpoint(folder).state == {"samples": 9}
+    folder.rename(folder.with_name("partial-elsewhere"))
+    assert store.checkpoints(tmp_path) == [folder]
+    assert not aside.exists()
+    assert removed.exists()
+    store.prune(tmp_path, 1)
+    assert _names(tmp_path) == [folder.name]
 
 
 def test_files_follow_the_umask(tmp_path: Path) -> None:

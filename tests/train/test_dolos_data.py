@@ -1,5 +1,6 @@
 """Which faces an index stands for, and how they reach the network."""
 
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,17 @@ def test_a_sample_depends_on_seed_and_index_alone(root: Path) -> None:
         assert torch.equal(one[i]["mask"], other[i]["mask"])
     different = source(root, seed=1, **options)
     assert any(not torch.equal(one[i]["image"], different[i]["image"]) for i in range(4))
+
+
+@pytest.mark.parametrize("kind", [DolosSource, HeldBackSource])
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_source_can_be_sent_to_another_process(root: Path, kind: Any, cache: bool) -> None:
+    made = source(root, kind=kind, cache=cache, reals=0.5, jpeg=0.5)
+    first = made[0]
+    sent = pickle.loads(pickle.dumps(made))
+    for name in ("image", "mask"):
+        assert torch.equal(sent[0][name], first[name])
+        assert torch.equal(sent[1][name], made[1][name])
 
 
 def test_real_and_fake_pictures_are_changed_alike(root: Path, tmp_path: Path) -> None:

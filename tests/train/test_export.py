@@ -126,6 +126,7 @@ def test_weights_averaged_with_those_before(run: Path, tmp_path: Path) -> None:
     export_run(run, before, dtype="float32")
     old = {k: v + 1 if v.is_floating_point() else v for k, v in load_file(before).items()}
     store.write_weights(before, old, {})
+    sidecar(before).unlink()
     out = tmp_path / "between.safetensors"
     export_run(run, out, dtype="float32", average=before, share=0.75)
     own = load_file(run / store.BEST)
@@ -144,6 +145,17 @@ def test_averages_that_cannot_be(run: Path, tmp_path: Path) -> None:
     for share in (0.0, 1.5, float("nan")):
         with pytest.raises(ConfigError, match="a part of one"):
             export_run(run, out, average=other, share=share)
+    assert not out.exists()
+
+
+def test_weights_to_average_with_must_be_those_of_their_card(run: Path, tmp_path: Path) -> None:
+    before, out = tmp_path / "before.safetensors", tmp_path / "out.safetensors"
+    export_run(run, before)
+    export_run(run, out, average=before)
+    out.unlink()
+    store.write_weights(before, {k: v * 0 for k, v in load_file(before).items()}, {})
+    with pytest.raises(WeightsHashError, match=r"before\.safetensors .* its card says"):
+        export_run(run, out, average=before)
     assert not out.exists()
 
 

@@ -1,5 +1,6 @@
 """Which pairs an index stands for, and how they reach the network."""
 
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from tamperscope.data.faces.splits import split_of
 from tamperscope.data.fakeness import fakeness_map
 from tamperscope.errors import DataError, UnknownNameError
+from tamperscope.face_parsing.parts import PARTS
 from tamperscope.image import read_image
 from tamperscope.train.task_config import FakeLocatorConfig
 from tamperscope.train.tasks.attention import FaceLabels, face_labels
@@ -159,6 +161,19 @@ def test_samples_do_not_depend_on_the_order(root: Path, labels: FaceLabels) -> N
             assert torch.equal(sample[name], again[name])
 
 
+@pytest.mark.parametrize("kind", [FakenessSource, HeldBackFakeness])
+@pytest.mark.parametrize("cache", [True, False])
+def test_a_source_can_be_sent_to_another_process(
+    root: Path, labels: FaceLabels, kind: Any, cache: bool
+) -> None:
+    made = source(root, kind, labels=labels, cache=cache, crop=0.5, augment="both")
+    first = made[0]
+    sent = pickle.loads(pickle.dumps(made))
+    for name in ("image", "mask", "attention"):
+        assert torch.equal(sent[0][name], first[name])
+        assert torch.equal(sent[1][name], made[1][name])
+
+
 def test_crops_and_mirrors_move_everything_together(root: Path, labels: FaceLabels) -> None:
     made = source(
         root, labels=labels, crop=0.5, reals=0.0, generators=("flat",), augment="none",
@@ -245,14 +260,42 @@ def test_a_parser_labels_what_has_no_labels(root: Path, tmp_path: Path) -> None:
 
     def parser(pixels: Any) -> Any:
         seen.append(pixels.shape)
-        return np.full(pixels.shape[:2], 13, np.int64)
+        return np.full(pixels.shape[:2], 1, np.int64)
 
-    parsed = FaceLabels({"hair": 0.5}, {}, parser)
+    parsed = FaceLabels({"skin": 0.5}, {}, parser)
     made = source(root, labels=parsed, reals=0.0, **PLAIN)
     # A fake has the labels of the face it was made from: each is parsed once.
     for i in range(24):
         assert (made[i]["attention"] == 0.5).all()
     assert len(seen) == COUNTS["train"]
+
+
+@pytest.mark.parametrize(
+    ("part", "side", "faces"),
+    [("hair", SIZE, False), ("skin", 8, False), ("skin", 16, True), ("background", 0, False)],
+)
+def test_without_a_face_attention_is_everywhere(
+    root: Path, part: str, side: int, faces: bool
+) -> None:
+    def parser(pixels: Any) -> Any:
+        labels = np.zeros(pixels.shape[:2], np.uint8)
+        labels[:side, :side] = PARTS.index(part)
+        return labels
+
+    parsed = FaceLabels({"background": 0.25, "skin": 0.5, "hair": 0.5}, {}, parser)
+    attention = source(root, labels=parsed, **PLAIN)[0]["attention"]
+    assert bool((attention == 1).all()) is not faces
+    if faces:
+        assert set(attention.unique().tolist()) == {0.25, 0.5}
+
+
+def test_labels_on_disk_may_show_no_face(root: Path, tmp_path: Path) -> None:
+    folder = write_labels(tmp_path / "faces")
+    for path in (folder / "masks").iterdir():
+        save(np.full((SIZE, SIZE), PARTS.index("cloth"), np.uint8), path)
+    found = face_labels({"face": 1.0, "cloth": 0.25}, labels=folder, parser="")
+    made = source(root, labels=found, **PLAIN)
+    assert all((made[i]["attention"] == 1).all() for i in range(4))
 
 
 def test_faces_without_labels_are_named(root: Path, tmp_path: Path) -> None:

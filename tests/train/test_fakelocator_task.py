@@ -201,10 +201,10 @@ def test_export_card_load_localize(root: Path, tmp_path: Path) -> None:
         pairs.NETWORK,
     )
     assert card.data == "celebahq faces, generators: all; name the set"
+    assert card.side == pairs.SIZE
     assert done[-1] == 8
-    assert {"valid_coss", "valid_accuracy", "valid_map_accuracy", "valid_mask_iou"} <= set(
-        card.numbers
-    )
+    told = ("coss", "accuracy", "decision_accuracy", "map_accuracy", "mask_iou")
+    assert {f"valid_{name}" for name in told} <= set(card.numbers)
     wanted = {"image_scale", "image_bias", "map_threshold", "threshold"}
     assert set(card.decision) == wanted
     network, _ = network_for(out)
@@ -214,6 +214,7 @@ def test_export_card_load_localize(root: Path, tmp_path: Path) -> None:
     )
     assert found.size == (80, 80)
     assert found.threshold == card.decision["threshold"]
+    assert found.provenance.notes["feature_grid"] == [pairs.SIZE] * 2
 
 
 def test_without_pairs_the_decision_is_left_uncalibrated(root: Path, tmp_path: Path) -> None:
@@ -223,17 +224,30 @@ def test_without_pairs_the_decision_is_left_uncalibrated(root: Path, tmp_path: P
     assert "coss" in card.numbers
 
 
+class Oracle(torch.nn.Module):
+    """Flat parts are fake: no step to the next pixel. Its labels lean to one side."""
+
+    def __init__(self, lean: float = -1.0) -> None:
+        super().__init__()
+        self.lean = lean
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        still = (x - x.roll(1, -1)).abs().sum(1, keepdim=True) < 1e-6
+        share = still.float().mean((1, 2, 3))
+        logits = torch.stack([torch.zeros_like(share), 40 * share + self.lean], 1)
+        return {"map_logits": still * 5.0 - 5.0 + 0 * x[:, :1], "label_logits": logits}
+
+
+@pytest.mark.parametrize("lean", [-90.0, 5.0])
+def test_calibration_sets_labels_right_that_lean_to_one_side(root: Path, lean: float) -> None:
+    report = calibrate(Oracle(lean), pairs.recipe(), data_root=root)
+    assert report.numbers["accuracy"] == 0.5
+    assert report.numbers["decision_accuracy"] == 1
+
+
 def test_calibration_separates_what_the_network_separates(root: Path) -> None:
-    class Oracle(torch.nn.Module):
-        """Flat parts are fake: no step to the next pixel."""
-
-        def forward(self, x: Tensor) -> dict[str, Tensor]:
-            still = (x - x.roll(1, -1)).abs().sum(1, keepdim=True) < 1e-6
-            share = still.float().mean((1, 2, 3))
-            logits = torch.stack([torch.zeros_like(share), 40 * share - 1], 1)
-            return {"map_logits": still * 5.0 - 5.0 + 0 * x[:, :1], "label_logits": logits}
-
     report = calibrate(Oracle(), pairs.recipe(), data_root=root)
+    assert report.numbers["accuracy"] == report.numbers["decision_accuracy"] == 1
     assert report.numbers["map_accuracy"] == 1
     assert report.numbers["mask_iou"] > 0.9
     assert report.decision["image_scale"] > 0

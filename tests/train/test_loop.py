@@ -163,6 +163,18 @@ def test_batch_norm_freezes_after_the_first_validation_when_asked(
     assert counts == {True: 6, False: 12}
 
 
+def test_the_best_picture_term_is_the_smallest(tmp_path: Path, standin: ModuleType) -> None:
+    chosen = standin.recipe(
+        loss={"image_weight": 0.5},
+        schedule={"total_samples": 32},
+        run={"validate_every": 8, "best_metric": "image"},
+    )
+    report = standin.train(chosen, tmp_path)
+    found = [line["image"] for line in _lines(tmp_path, "validation")]
+    assert len(set(found)) == 4
+    assert report.best_value == pytest.approx(min(found), abs=1e-5)
+
+
 # --------------------------------------------------------------------------- schedules
 
 
@@ -259,6 +271,36 @@ def test_another_recipe_needs_another_folder_or_an_explicit_start(
         standin.train(changed, tmp_path / "b", resume=first.checkpoint)
 
 
+def test_a_resumed_optimizer_has_the_settings_of_the_recipe(
+    tmp_path: Path, standin: ModuleType
+) -> None:
+    first = standin.train(standin.recipe(), tmp_path / "a")
+    chosen = {"betas": [0.5, 0.75], "eps": 1e-3, "weight_decay": 0.25}
+    changed = standin.recipe(optim=chosen, schedule={"total_samples": 52})
+    report = standin.train(changed, tmp_path / "b", resume=first.checkpoint)
+    saved = load_checkpoint(report.checkpoint).state["optimizer"]
+    for group, decay in zip(saved["param_groups"], (0.25, 0.0), strict=True):
+        assert tuple(group["betas"]) == (0.5, 0.75)
+        assert (group["eps"], group["weight_decay"]) == (1e-3, decay)
+    assert {float(moments["step"]) for moments in saved["state"].values()} == {13.0}
+
+
+def test_a_resumed_run_thaws_what_its_recipe_does_not_freeze(
+    tmp_path: Path, standin: ModuleType
+) -> None:
+    frozen = standin.recipe(model={"freeze_bn_after_first_val": True})
+    first = standin.train(frozen, tmp_path / "frozen")
+    counts = {}
+    for freeze in (True, False):
+        chosen = standin.recipe(
+            model={"freeze_bn_after_first_val": freeze}, schedule={"total_samples": 64}
+        )
+        report = standin.train(chosen, tmp_path / str(freeze), resume=first.checkpoint)
+        weights = load_file(report.checkpoint / "network.safetensors")
+        counts[freeze] = int(weights["body.1.num_batches_tracked"])
+    assert counts == {True: 6, False: 10}
+
+
 def test_never_refuses_a_used_folder(tmp_path: Path, standin: ModuleType) -> None:
     standin.train(standin.recipe(), tmp_path, resume="never")
     with pytest.raises(ConfigError, match="already holds a run; resume it, or name another output"):
@@ -342,7 +384,9 @@ def test_the_module_entry_prints_one_line_and_exits_with_one(
     assert error.count("\n") == 1
 
 
-def test_the_module_entry_trains_the_real_network_on_real_forgeries(tmp_path: Path) -> None:
+def test_the_module_entry_trains_the_real_network_on_real_forgeries(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     draw = np.random.default_rng(0)
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -351,10 +395,16 @@ def test_the_module_entry_trains_the_real_network_on_real_forgeries(tmp_path: Pa
         PIL.Image.fromarray(coarse).resize((160, 120)).save(photos / f"{i}.jpg", quality=90)
     changes = ["data.num_workers=0", "data.synthesis.size=[64, 64]", "data.val_samples=4"]
     changes += ["schedule.total_samples=8", "run.device=cpu", "run.best_metric=loss"]
+    # Pictures of two sizes, batch by batch.
+    changes += ["data.synthesis.small=0.5", "data.synthesis.small_size=[32, 64]"]
+    changes += ["data.synthesis.same_size=4", "optim.batch_size=4"]
     run = tmp_path / "run"
     settings = [word for change in changes for word in ("--set", change)]
     assert entry.main(["smoke", "--data", str(photos), "-o", str(run), *settings]) == 0
     assert load_checkpoint(checkpoints(run)[-1]).state["samples"] == 8
+    unlike = [*settings, "--set", "data.synthesis.same_size=6"]
+    assert entry.main(["smoke", "--data", str(photos), "-o", str(tmp_path / "no"), *unlike]) == 1
+    assert "same_size = 6 does not divide into batches of 4" in capsys.readouterr().err
 
 
 # --------------------------------------------------------------------------- several processes

@@ -1,6 +1,7 @@
 """The task face-parser: faces, objective, numbers, runs, export and load."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +173,17 @@ def test_samples_follow_from_seed_and_index(root: Path) -> None:
     held = HeldBackFaces(faces, ParsingConfig(size=SIZE, val_size=32))
     assert held[0]["image"].shape == (3, 32, 32)
     assert len(held) == len(faces)
+
+
+def test_sources_can_be_sent_to_another_process(root: Path) -> None:
+    config = ParsingConfig(size=SIZE, stored=SIDE)
+    faces = faces_of(root, config, "train")
+    for made in (ParsingSource(faces, config, seed=0), HeldBackFaces(faces, config)):
+        first = made[0]
+        sent = pickle.loads(pickle.dumps(made))
+        for name in ("image", "mask"):
+            assert torch.equal(sent[0][name], first[name])
+            assert torch.equal(sent[1][name], made[1][name])
 
 
 # --------------------------------------------------------------------------- objective, numbers

@@ -85,6 +85,19 @@ def test_records_do_not_depend_on_the_batches(standin: ModuleType) -> None:
     assert "false_alarm/square" not in means
 
 
+def test_the_validation_loss_has_every_term_of_the_training_loss() -> None:
+    records: list[dict[str, float | str]] = [
+        {"kind": "square", "contrastive": 8.0, "bce": 1.0, "dice": 0.5, "image": 0.5},
+        {"kind": "pristine", "bce": 3.0, "image": 1.5},
+    ]
+    weights = {"contrastive_weight": 0.5, "bce_weight": 2.0, "dice_weight": 4.0}
+    plain = summarize(records, LossConfig(**weights))
+    weighed = summarize(records, LossConfig(**weights, image_weight=0.25))
+    assert plain["loss"] == pytest.approx(0.5 * 8 + 2 * 2 + 4 * 0.5)
+    assert weighed == {**plain, "loss": pytest.approx(plain["loss"] + 0.25 * 1.0)}
+    assert weighed["image"] == 1.0
+
+
 def test_the_network_keeps_its_modes_even_after_an_error(standin: ModuleType) -> None:
     network = standin.TinyNet()
     network.train()

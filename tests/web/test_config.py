@@ -15,6 +15,7 @@ from tamperscope.cli.main import app
 from tamperscope.errors import ConfigError
 from tamperscope.web import server
 from tamperscope.web.config import MIB, MethodChoice, ServeConfig, is_loopback
+from tamperscope.workers import frames
 from web.service import config
 
 TOKEN = "0123456789abcdef"
@@ -41,6 +42,11 @@ TOKEN = "0123456789abcdef"
         ({"spare_workers": -1}, "spare_workers is -1; use at least 0"),
         ({"queue_size": 0}, "queue_size is 0; use at least 1"),
         ({"time_limit": float("nan")}, "time_limit is nan; use at least 0.1"),
+        ({"grace": float("inf")}, "grace is inf; use at least 0"),
+        (
+            {"max_bytes": frames.LONGEST_BODY + 1},
+            "max_bytes is 1073741825; use at most 1073741824, what a worker is handed at once",
+        ),
         ({"memory_limit": 1}, f"memory_limit is 1; use at least {64 * MIB}"),
         (
             {"methods": (MethodChoice(name="focal"), MethodChoice(name="focal"))},
@@ -58,6 +64,7 @@ def test_a_token_opens_the_door() -> None:
     assert not ServeConfig(host="0.0.0.0", token=TOKEN).is_local
     assert ServeConfig().is_local
     assert ServeConfig(workers=3).worker_count == 3
+    assert ServeConfig(max_bytes=frames.LONGEST_BODY).max_bytes == 1 << 30
     assert 1 <= ServeConfig(threads=1).worker_count <= (os.cpu_count() or 1)
     assert ServeConfig(threads=1000).worker_count == 1
 
@@ -153,6 +160,15 @@ def test_weights_that_are_not_there_are_named_before_it_starts(served: list[Serv
     assert result.exit_code == 1
     assert "no weights file nowhere/w.pt: give an existing one" in " ".join(result.output.split())
     assert served == []
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:8000", "http://[fd00::1]:8000", "http://[fd00:a:b:c::1]:8000"]
+)
+def test_the_address_is_announced_as_it_is(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "serve", lambda config, announce: announce(address))
+    monkeypatch.delenv("TAMPERSCOPE_TOKEN", raising=False)
+    assert cli().stdout == f"tamperscope is at {address} (Ctrl-C stops it)\n"
 
 
 def test_a_taken_port_is_named() -> None:

@@ -6,8 +6,9 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import numpy as np
@@ -15,8 +16,11 @@ import psutil
 import pytest
 from PIL import Image as PILImage
 
+from tamperscope.web import pool
 from tamperscope.web.config import MIB, MethodChoice
-from tamperscope.web.process import start_worker
+from tamperscope.web.problems import ProblemError
+from tamperscope.web.process import WorkerLostError, start_worker
+from tamperscope.web.telemetry import Telemetry
 from web.service import Running, config, picture, pixels_of, problem, running, truth
 
 SPARES = "tamperscope_workers_spare"
@@ -183,6 +187,62 @@ def test_a_spare_that_died_is_not_handed_out() -> None:
         os.kill(first, signal.SIGKILL)
         assert is_right(service.send(picture()))
         service.wait(lambda: service.number(SPARES) == 1)
+
+
+class Fragile:
+    """A worker that is lost as soon as it is handed a certain picture."""
+
+    pid = 1
+    start_seconds = 0.0
+    cards: ClassVar[list[dict[str, str]]] = [{"name": "bright"}]
+    failures: ClassVar[dict[str, str]] = {}
+
+    def __init__(self) -> None:
+        self.exited = asyncio.get_running_loop().create_future()
+        self._replies: list[tuple[dict[str, Any], bytes]] = []
+
+    async def send(self, head: dict[str, Any], bodies: Sequence[bytes]) -> None:
+        if b"fatal" in bodies:
+            raise WorkerLostError("killed by SIGKILL")
+        self._replies = [({"begun": True}, b"")]
+        self._replies += [({"id": job["id"]}, b"{}") for job in head["jobs"]]
+
+    async def receive(self) -> tuple[dict[str, Any], bytes]:
+        return self._replies.pop(0)
+
+    async def kill(self) -> None:
+        if not self.exited.done():
+            self.exited.set_result(-9)
+
+
+@pytest.mark.parametrize(("workers", "batch_size"), [(1, 1), (1, 4), (2, 1)])
+def test_a_picture_that_cannot_even_be_handed_over_is_given_up(
+    workers: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(config: object) -> Fragile:
+        await asyncio.sleep(0.01)
+        return Fragile()
+
+    monkeypatch.setattr(pool, "start_worker", start)
+    telemetry = Telemetry()
+
+    async def run() -> list[Any]:
+        queue = pool.Pool(config(workers=workers, batch_size=batch_size), telemetry)
+        queue.start()
+        files = [b"good", b"fatal", b"good", b"good"]
+        waiting = [queue.submit("bright", "", data, {}) for data in files]
+        try:
+            async with asyncio.timeout(5):
+                return await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            await queue.stop()
+
+    good, fatal, *others = asyncio.run(run())
+    assert [answer.body for answer in (good, *others)] == [b"{}"] * 3
+    assert isinstance(fatal, ProblemError)
+    assert fatal.code == "worker_died"
+    assert "this picture died (killed by SIGKILL)" in str(fatal)
+    assert b'tamperscope_workers_lost_total{reason="died"} 3.0\n' in telemetry.text()
 
 
 def test_a_worker_is_ended_in_full_even_when_that_is_cancelled() -> None:

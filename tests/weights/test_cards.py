@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tamperscope.errors import UnknownNameError, WeightsError, WeightsNotFoundError
-from tamperscope.weights import WeightsCard, card_for, cards, list_weights, resolve
-from tamperscope.weights.cards import format_card, parse_cards
+from tamperscope.weights import WeightsCard, card_for, cards, find, list_weights, resolve
+from tamperscope.weights.cards import format_card, parse_cards, sidecar
 
 CARD = WeightsCard(
     name="mine",
@@ -145,3 +145,64 @@ def test_published_weights_in_the_named_folder(
         resolve("focal-vit-released")
     (tmp_path / name).write_bytes(b"x")
     assert resolve("focal-vit-released") == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["dolos-patches-released", "dolos-patches-weak-released"])
+def test_published_weights_that_look_alike_say_which_kind_they_are(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TAMPERSCOPE_WEIGHTS", raising=False)
+    kind = name.removesuffix("-released")
+    with pytest.raises(
+        WeightsNotFoundError, match=rf"convert best_model_\*\.pt {name}\.\w+ --kind {kind}'"
+    ):
+        resolve(name)
+    with pytest.raises(WeightsNotFoundError) as caught:
+        resolve("focal-vit-released")
+    assert "--kind" not in str(caught.value)
+
+
+def test_a_pattern_is_no_file_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAMPERSCOPE_WEIGHTS", str(tmp_path))
+    (tmp_path / "best_model_*.pt").write_bytes(b"x")
+    with pytest.raises(WeightsNotFoundError, match="do not come with tamperscope"):
+        resolve("dolos-patches-released")
+    (tmp_path / "dolos-patches-released.safetensors").write_bytes(b"x")
+    assert resolve("dolos-patches-released").suffix == ".safetensors"
+
+
+@pytest.mark.parametrize("known", ["recipe", "published_file"])
+def test_a_found_file_has_the_card_beside_it(
+    known: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = replace(CARD, **{known: "mine.pth"})  # type: ignore[arg-type]
+    monkeypatch.setattr(cards, "_shipped_cards", lambda: {"mine": listed})
+    monkeypatch.setenv("TAMPERSCOPE_WEIGHTS", str(tmp_path))
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(b"x")
+    assert find("mine") == (weights, listed)
+    beside = replace(CARD, decision={"threshold": 0.25}, sha256="a" * 64, side=128)
+    sidecar(weights).write_text(format_card(beside), encoding="utf-8")
+    assert find("mine") == find(weights) == (weights, beside)
+
+
+def test_what_ships_keeps_the_card_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = replace(CARD, file="mine.safetensors")
+    monkeypatch.setattr(cards, "_shipped_cards", lambda: {"mine": listed})
+    monkeypatch.setattr(cards.resources, "files", lambda package: tmp_path)
+    weights = tmp_path / "mine.safetensors"
+    weights.write_bytes(b"x")
+    other = replace(CARD, decision={"threshold": 0.25})
+    sidecar(weights).write_text(format_card(other), encoding="utf-8")
+    assert find("mine") == (weights, listed)
+    assert find(weights) == (weights, other)
+
+
+def test_a_file_without_a_card_has_none(tmp_path: Path) -> None:
+    weights = tmp_path / "any.pth"
+    weights.write_bytes(b"x")
+    assert find(weights) == (weights, None)
+    with pytest.raises(UnknownNameError, match="did you mean 'focal-hrnet-released'"):
+        find("focal-hrnet-release")

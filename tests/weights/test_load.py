@@ -3,6 +3,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from tamperscope.errors import (
 )
 from tamperscope.weights import (
     WeightsCard,
+    card_for,
+    cards,
     check_state,
     load_state,
     load_strict,
@@ -274,3 +277,22 @@ def test_verify_needs_a_card(tmp_path: Path) -> None:
     save_file(STATE, tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match=r"has no card beside it.*tamperscope weights convert"):
         verify(tmp_path / "w.safetensors", build=build)
+
+
+def test_the_card_beside_a_file_found_by_name_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_tiny(tmp_path, gain=3.0, decision={"threshold": 0.25}, side=128)
+    beside = card_for(path)
+    assert beside is not None
+    listed = replace(beside, options={}, decision={}, sha256="", side=0, recipe="tiny")
+    monkeypatch.setattr(cards, "_shipped_cards", lambda: {"tiny": listed})
+    monkeypatch.setenv("TAMPERSCOPE_WEIGHTS", str(tmp_path))
+    loaded = load_weights(Tiny(), "tiny")
+    assert (loaded.path, loaded.sha256, loaded.card) == (path, sha256_of(path), beside)
+    assert verify("tiny", build=build).pinned
+    write_tiny(tmp_path, sha256="0" * 64)
+    with pytest.raises(WeightsHashError, match=r"its card says 00000"):
+        load_weights(Tiny(), "tiny")
+    with pytest.raises(WeightsHashError, match=r"its card says 00000"):
+        verify("tiny", build=build)

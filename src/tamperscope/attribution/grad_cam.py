@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from tamperscope.errors import ConfigError
 
 Output = TypeVar("Output")
+
+# Whose outputs a hook keeps: threads sharing a network must not see each other's.
+_SEEN: ContextVar[list[Tensor] | None] = ContextVar("seen", default=None)
 
 # keeps a map without contrast at zero where it would divide by zero
 _EPSILON = 1e-7
@@ -89,15 +93,18 @@ def _captured(layer: nn.Module) -> Iterator[list[Tensor]]:
     """The outputs of a layer, as leaves, while this lasts."""
     seen: list[Tensor] = []
 
-    def hook(_module: nn.Module, _args: Any, output: Tensor) -> Tensor:
+    def hook(_module: nn.Module, _args: Any, output: Tensor) -> Tensor | None:
+        if _SEEN.get() is not seen:
+            return None
         leaf = output.detach().requires_grad_()
         seen.append(leaf)
         return leaf
 
-    handle = layer.register_forward_hook(hook)
+    handle, mine = layer.register_forward_hook(hook), _SEEN.set(seen)
     try:
         yield seen
     finally:
+        _SEEN.reset(mine)
         handle.remove()
 
 

@@ -47,6 +47,7 @@ class Keeper:
         self._task: Task | None = None
         self._digest: str | None = None
         self._until = 0.0
+        self._left = 0.0
         self._retries = 0
         self._described: Any = None
 
@@ -100,10 +101,14 @@ class Keeper:
     def begin(self, task: Task) -> Finished | str:
         """Have an input read: the sha256 of its bytes, or the end of it."""
         self._task, self._retries = task, 0
-        return self._persist(self._read)
+        read = self._persist(self._read)
+        self._left = self._until - time.monotonic()
+        return read
 
     def finish(self, wanted: bool) -> Finished:
         """Have the input that was begun examined, or drop it because its answer is known."""
+        # Time that passed since the reading was not this input's.
+        self._until = time.monotonic() + self._left
         found = self._persist(partial(self._examine, wanted))
         assert isinstance(found, Finished)
         return found

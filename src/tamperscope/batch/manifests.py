@@ -116,16 +116,28 @@ class CsvSource(ListSource):
     def _rows(self, separator: str) -> Iterator[tuple[int, list[str]]]:
         """The line of the file on which a row begins, and its fields."""
         begun: list[int] = []
+        quotes = 0
 
         def read() -> Iterator[str]:
+            nonlocal quotes
             for number, line in _lines(self._name):
                 begun.append(number)
+                quotes += line.count('"')
                 yield line
 
+        # Columns that are not read may be long as well.
+        csv.field_size_limit(_LONGEST_LINE)
         try:
             for row in csv.reader(read(), delimiter=separator):
+                if len(begun) > 1 and quotes % 2:
+                    # All lines to the end went into one field.
+                    raise DataError(
+                        f"{self._name}: a quotation mark on line {begun[0]} is never closed; mend "
+                        "the table"
+                    )
                 yield begun[0], row
                 begun.clear()
+                quotes = 0
         except csv.Error as error:
             raise DataError(
                 f"{self._name}: line {begun[0]} is no CSV ({error}); mend the table"

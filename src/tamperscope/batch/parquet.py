@@ -1,6 +1,7 @@
 """Inputs from a Parquet file: paths, URLs, or the encoded pictures themselves."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from tamperscope.batch import remote
 from tamperscope.batch.manifests import COLUMNS
 from tamperscope.batch.sources import Place
-from tamperscope.batch.work import MALFORMED, Task
+from tamperscope.batch.work import MALFORMED, Task, readable
 from tamperscope.errors import DataError, missing_extra, unknown
 
 BYTES_COLUMNS = ("bytes", "image", "picture", "data")
@@ -65,7 +66,7 @@ class ParquetSource:
                 values = batch.column(self._column)
                 ids = batch.column(self._id_column) if self._id_column else None
                 for i in range(batch.num_rows):
-                    id = None if ids is None else str(ids[i].as_py())
+                    id = None if ids is None else _id(ids[i].as_py())
                     yield self._task(str(number), values[i].as_py(), id)
                     number += 1
 
@@ -143,3 +144,10 @@ def _choose(name: str, column: str | None, schema: Any) -> str:
         f"{', '.join(dict.fromkeys((*BYTES_COLUMNS, *COLUMNS)))}; name the one with the paths or "
         "pictures by --column"
     )
+
+
+def _id(value: Any) -> str | None:
+    """An empty cell is no id."""
+    if isinstance(value, bytes):
+        return readable(os.fsdecode(value)) or None
+    return None if value is None else str(value) or None

@@ -22,6 +22,8 @@ from tamperscope.workers.settings import cores_here
 
 _RETRIES = 1
 _GRACE = 60.0
+_STARTS = 3
+"""How often an actor may be lost before the first worker is there."""
 _LOST = "worker replaced: its Ray actor was lost"
 
 
@@ -123,17 +125,22 @@ class RayEngine:
         for _ in range(self._count()):
             self._slots.append(_Slot(None))
             self._fill(self._slots[-1])
-        while self._calls:
+        last = ""
+        for _ in range(_STARTS * len(self._slots)):
             ready, _ = self._ray.wait(list(self._calls), num_returns=1)
             slot = self._calls.pop(ready[0]).slot
             try:
                 reply = self._heard(ready[0])
-            except self._ray.exceptions.RayActorError:
+            except self._ray.exceptions.RayActorError as error:
+                last = " ".join(str(error).split())[:300]
                 self._replace(slot)
                 continue
             self._idle.append(slot)
             return dict(reply["introduction"])
-        raise TamperscopeError("no worker started; the lines above say why")
+        raise TamperscopeError(
+            f"no worker started ({last}); check that tamperscope is installed on every machine of "
+            "the cluster"
+        )
 
     @property
     def free(self) -> int:

@@ -83,7 +83,8 @@ def _read_steadily(path: str, longest: int) -> bytes:
             raise ReadingError(UNREADABLE, "is not a regular file; give the path of a picture")
         if before.st_size > longest:
             raise _too_long()
-        data = file.read(longest + 1)
+        # No more than there is: room for all that is asked for is taken at once.
+        data = file.read(min(before.st_size, longest) + 1)
         after = os.fstat(descriptor)
     same = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
     if not same or len(data) != after.st_size:

@@ -7,7 +7,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any, BinaryIO, TypeVar
 
 from tamperscope.errors import DataError, TamperscopeError, missing_extra
@@ -137,7 +137,8 @@ def _walk(url: str) -> Iterator[str]:
     pending = [top]
     while pending:
         folder = pending.pop()
-        entries = sorted(system.ls(folder, detail=True), key=lambda entry: str(entry["name"]))
+        listed = _patiently(partial(system.ls, folder, detail=True))
+        entries = sorted(listed, key=lambda entry: str(entry["name"]))
         pending += [e["name"] for e in reversed(entries) if e["type"] == "directory"]
         for entry in entries:
             # Stores list a folder's own marker among its files.

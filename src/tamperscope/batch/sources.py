@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tamperscope.batch import remote
 from tamperscope.batch.config import BatchConfig, Shard
-from tamperscope.batch.work import OUTSIDE, Task, readable
+from tamperscope.batch.work import OUTSIDE, Task, name_bytes, readable
 from tamperscope.errors import DataError
 from tamperscope.image import SUFFIXES
 
@@ -81,7 +81,7 @@ def _opened(config: BatchConfig) -> Source:
 def in_shard(tasks: Iterable[Task], shard: Shard) -> Iterator[Task]:
     """The tasks of one shard, told by the hash of their id: stable, whatever else is listed."""
     for task in tasks:
-        digest = hashlib.sha256(task.id.encode("utf-8", "surrogateescape")).digest()
+        digest = hashlib.sha256(name_bytes(task.id)).digest()
         if int.from_bytes(digest[:8], "big") % shard.count == shard.index:
             yield task
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tamperscope.batch.work import Answer, Finished, readable
+from tamperscope.batch.work import Answer, Finished, name_bytes, readable
 from tamperscope.errors import ResultError
 
 _TABLES = """
@@ -76,7 +76,7 @@ def named(id: str, source: str) -> bytes:
 
 def hashed(key: str) -> bytes:
     """A task's key in the form that is stored."""
-    return hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return hashlib.blake2b(name_bytes(key), digest_size=16).digest()
 
 
 class State:

@@ -184,10 +184,18 @@ def heard(values: dict[str, Any]) -> TamperscopeError:
     return TamperscopeError(text)
 
 
+def name_bytes(name: str) -> bytes:
+    """A name's own bytes; its escapes where it has none, as names that JSON spells need not."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "backslashreplace")
+
+
 def readable(name: str) -> str:
     r"""A name as text that is valid UTF-8: other bytes become ``\xNN``.
 
     >>> readable("a\udcffb")
     'a\\xffb'
     """
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return name_bytes(name).decode("utf-8", "backslashreplace")

@@ -76,8 +76,15 @@ class Entry:
     rows: dict[str, Row] = field(default_factory=dict)
 
 
+OUT_OF_MEMORY = "ran out of memory on this picture; measure on a larger machine"
+"""How the failure of a machine ends: it says nothing of method and picture, and is not kept."""
+
+
 class Journal:
-    """Numbers of one method under one perturbation, by picture; every line is written at once."""
+    """Numbers of one method under one perturbation, by picture; every line is written at once.
+
+    What ended `OUT_OF_MEMORY` is known until the end of the run only.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -101,6 +108,9 @@ class Journal:
         Raises:
             ResultError: the file cannot be written.
         """
+        if _of_machine(entry):
+            self._keep(picture, entry)
+            return
         line = json.dumps({"version": VERSION, "picture": picture, **vars(entry)}) + "\n"
         # A line cut off by a kill must not swallow the next one.
         start = "\n" if self._ragged else ""
@@ -119,14 +129,22 @@ class Journal:
         try:
             values = json.loads(line)
             if values.pop("version") == VERSION:
-                self._keep(values.pop("picture"), Entry(**values))
+                picture, entry = values.pop("picture"), Entry(**values)
+                if not _of_machine(entry):
+                    self._keep(picture, entry)
         except (ValueError, KeyError, TypeError, AttributeError):
             return
 
     def _keep(self, picture: str, entry: Entry) -> None:
         known = self._entries.get(picture)
-        rows = {**known.rows, **entry.rows} if known else dict(entry.rows)
+        # Rows of a refusal and of an answer are not of one thing.
+        same = known is not None and known.failure == entry.failure
+        rows = {**known.rows, **entry.rows} if known and same else dict(entry.rows)
         self._entries[picture] = replace(entry, rows=rows)
+
+
+def _of_machine(entry: Entry) -> bool:
+    return entry.failure is not None and entry.failure.endswith(OUT_OF_MEMORY)
 
 
 class Shelf:

@@ -11,7 +11,15 @@ from functools import partial
 
 import numpy as np
 
-from tamperscope.bench.cache import Entry, Journal, Kept, Shelf, protocol_key, settled
+from tamperscope.bench.cache import (
+    OUT_OF_MEMORY,
+    Entry,
+    Journal,
+    Kept,
+    Shelf,
+    protocol_key,
+    settled,
+)
 from tamperscope.bench.pictures import Excluded, Loaded, Ref, ahead, load_or_reason
 from tamperscope.bench.predictor import Method, PredictionLike, name_of, predict
 from tamperscope.bench.protocols import Prediction, Protocol, Row
@@ -107,7 +115,7 @@ def measure_cell(
             scoring.leave_out(ref, loaded)
             continue
         entry, prediction = _answer(job, ref, loaded, shelf)
-        scoring.add(ref, entry, prediction, loaded, _missing(journal, ref, named))
+        scoring.add(ref, entry, prediction, loaded, _missing(journal, ref, named, entry))
     return _collect(refs, journal, scoring.finish(), named)
 
 
@@ -173,9 +181,16 @@ def to_prediction(answer: PredictionLike) -> Prediction:
     )
 
 
-def _missing(journal: Journal, ref: Ref, named: Mapping[str, Protocol]) -> dict[str, Protocol]:
+def _missing(
+    journal: Journal, ref: Ref, named: Mapping[str, Protocol], answer: Entry | None = None
+) -> dict[str, Protocol]:
+    """Protocols without a row; all where the journal knows a refusal and ``answer`` is none, or the
+    other way round.
+    """
     known = journal.get(ref.key)
-    return {k: p for k, p in named.items() if known is None or k not in known.rows}
+    if known is None or (answer is not None and answer.failure != known.failure):
+        return dict(named)
+    return {k: p for k, p in named.items() if k not in known.rows}
 
 
 def _answer(job: Job, ref: Ref, loaded: Loaded, shelf: Shelf) -> tuple[Entry, Prediction]:
@@ -206,7 +221,7 @@ def _memory(method: Method, error: MemoryError | RuntimeError) -> str:
     # torch's error, by name: a benchmark of references alone should not import torch.
     if not isinstance(error, MemoryError) and type(error).__name__ != "OutOfMemoryError":
         raise error
-    return f"{name_of(method)} ran out of memory on this picture; measure on a larger machine"
+    return f"{name_of(method)} {OUT_OF_MEMORY}"
 
 
 def _refused(image: Image) -> Prediction:

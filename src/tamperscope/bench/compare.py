@@ -17,7 +17,7 @@ from tamperscope.bench.paired import (
     compare_values,
     unpack,
 )
-from tamperscope.bench.protocols import MVSS
+from tamperscope.bench.protocols import DOLOS, MVSS
 from tamperscope.bench.record import read_record
 from tamperscope.errors import ConfigError, DataError
 from tamperscope.metrics.compare import Comparison as Paired
@@ -28,6 +28,10 @@ Key = tuple[str, ...]
 
 TOLERANCE = 0.005
 """A smaller change is none, however certain."""
+
+
+_REDRAWN = (DOLOS.name, "ap")
+"""The number whose interval is that of redraws of the same pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +82,10 @@ class _Number:
     values: Values | None = None
     forged: int | None = None
     """``values`` are image scores, of so many forged pictures first."""
-    order: str = ""
-    """Of the pictures that ``values`` belong to."""
+    pictures: str = ""
+    """Digest of the set's pictures with their ground truths; empty where the record has none."""
+    redrawn: bool = False
+    """Whether its interval is that of redraws of the same pictures."""
 
 
 def compare_files(before: Path, after: Path, *, tolerance: float = TOLERANCE) -> Comparison:
@@ -117,6 +123,12 @@ def compare(
         elif one.basis != other.basis:
             differ = "other pictures" if one.basis[0] != other.basis[0] else "another protocol"
             remarks.append(f"{differ} in the second record: {what}")
+        elif one.pictures and other.pictures and one.pictures != other.pictures:
+            # The same files can be masked by each other's masks, or by masks read another way.
+            remarks.append(f"other ground truths in the second record: {what}")
+        elif one.redrawn and one.value["mean"] != other.value["mean"]:
+            moved = f"{one.value['mean']:.3f} to {other.value['mean']:.3f}"
+            remarks.append(f"{moved}, without an interval over pictures to judge by: {what}")
         else:
             changes.append(_change(key, one, other, tolerance))
     remarks += [f"only in the second record: {', '.join(key)}" for key in new if key not in old]
@@ -169,7 +181,7 @@ def _change(key: Key, one: _Number, other: _Number, tolerance: float) -> Change:
 
 
 def _paired(one: _Number, other: _Number) -> Paired | None:
-    if one.values is None or other.values is None or one.order != other.order:
+    if one.values is None or other.values is None or one.pictures != other.pictures:
         return None
     if one.forged is None:
         return compare_values(other.values, one.values)
@@ -192,6 +204,8 @@ def _numbers(board: Board) -> Iterator[tuple[Key, _Number]]:
                         value=found,
                         higher_is_better=column.higher_is_better,
                         basis=(pictures, bases[cell["protocol"]]),
+                        pictures=kept.pictures(cell["dataset"]),
+                        redrawn=(cell["protocol"], column.name) == _REDRAWN,
                         **kept.of(names, column.name),
                     ),
                 )
@@ -205,6 +219,10 @@ class _Kept:
         parts = ("method", "dataset", "condition", "protocol", "number")
         self._lines = {tuple(v[p] for p in parts): v["values"] for v in numbers.get("values", [])}
 
+    def pictures(self, dataset: str) -> str:
+        """Digest of a set's pictures with their ground truths."""
+        return str(self._pictures.get(dataset, {}).get("order", ""))
+
     def of(self, names: Sequence[str], number: str) -> dict[str, Any]:
         """Fields of a `_Number`."""
         *cell, protocol = names
@@ -216,5 +234,4 @@ class _Kept:
         return {
             "values": unpack(self._lines[key]),
             "forged": about["forged"] if scores else None,
-            "order": about["order"],
         }

@@ -262,13 +262,18 @@ def _examine(
 
 def _load(ref: Ref) -> Loaded | str:
     """The picture with its ground truth at its own size, or why it has to be left out."""
+    if ref.sample.unmasked == "unknown":
+        return "forged, but its region is not known: give a mask"
     loaded = load_or_reason(ref, IDENTITY, 0)
     if isinstance(loaded, str) or loaded.truth is None:
         return loaded
     try:
-        return replace(loaded, truth=truth_at(loaded.truth, loaded.image.size))
+        truth = truth_at(loaded.truth, loaded.image.size)
     except DataError as error:
         return str(error)
+    if not truth.any():
+        return "its mask marks nothing at the picture's size"
+    return replace(loaded, truth=truth)
 
 
 def _authentic(flagged: Sequence[float], drawn: Mapping[str, Sequence[float]]) -> JSON:
@@ -282,7 +287,7 @@ def _authentic(flagged: Sequence[float], drawn: Mapping[str, Sequence[float]]) -
 
 
 def _moved(method: Method, image: Image, truth: Mask) -> float | None:
-    if min(image.size) <= 8 * SHIFT:
+    if min(image.size) <= 8 * SHIFT or not truth[SHIFT:, SHIFT:].any():
         return None
     cut = read_image(np.ascontiguousarray(image.pixels[SHIFT:, SHIFT:]), id=image.id)
     answer = predict(method, cut).prediction

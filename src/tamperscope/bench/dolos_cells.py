@@ -12,11 +12,12 @@ from tamperscope.bench import measured
 from tamperscope.bench.predictor import Method, predict, recompressed
 from tamperscope.bench.progress import Tick
 from tamperscope.bench.protocols import DOLOS
-from tamperscope.data.manifest import fingerprint
+from tamperscope.data.manifest import files_of, hash_file, set_digest
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import ClusteringError, DataError, ImageError
 from tamperscope.image import read_image
 from tamperscope.metrics import dolos
+from tamperscope.provenance import config_digest
 
 FORMAT = "tamperscope dolos pictures"
 VERSION = 1
@@ -49,16 +50,32 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class PictureSet:
-    """A set to measure on. quality: of the JPEG compression all pictures go through, or None."""
+    """A set to measure on.
+
+    Attributes:
+        data, sha256: the set, and over the hashes of its files.
+        quality: of the JPEG compression all pictures go through, or None.
+        pairs: sha256 over which picture has which ground truth.
+    """
 
     data: Dataset
     sha256: str
     quality: int | None = None
+    pairs: str = ""
 
     @classmethod
     def of(cls, data: Dataset, quality: int | None = None) -> "PictureSet":
         """The set with the hash of its files (read once, whatever is measured on it)."""
-        return cls(data=data, sha256=fingerprint(data), quality=quality)
+        files = [path for sample in data.samples for path in files_of(sample)]
+        hashes = {path: hash_file(path) for path in files}
+        sha256 = set_digest(hashes[path] for path in files)
+        pairs = config_digest(
+            [
+                [s.id, *(path and hashes[path] for path in (s.image_path, s.mask_path))]
+                for s in data.samples
+            ]
+        )
+        return cls(data=data, sha256=sha256, quality=quality, pairs=pairs)
 
 
 Measured = measured.Measured[Picture]
@@ -96,6 +113,7 @@ def content_key(method: Method, pictures: PictureSet) -> str:
         version=VERSION,
         protocol=DOLOS.name,
         pictures=pictures.sha256,
+        pairs=pictures.pairs,
         quality=pictures.quality,
     )
 

@@ -4,7 +4,6 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +15,13 @@ from tamperscope.bench import measured
 from tamperscope.bench.fakelocator_study import PROTOCOL
 from tamperscope.bench.predictor import Method, name_of, predict
 from tamperscope.bench.progress import Tick
-from tamperscope.data.manifest import hash_file
+from tamperscope.data.manifest import hash_file, set_digest
 from tamperscope.data.pair import FacePair, read_pair
 from tamperscope.errors import ClusteringError, ImageError, ResultError
 from tamperscope.image import Image, read_image
 from tamperscope.metrics import maps
 from tamperscope.perturb import IDENTITY, Perturbation
+from tamperscope.provenance import config_digest
 
 FORMAT = "tamperscope fakelocator pictures"
 VERSION = 1
@@ -63,12 +63,14 @@ class PictureSet:
     Attributes:
         pairs: in the order of their ids.
         sha256: over the hashes of their files.
+        matches: sha256 over which real picture belongs to which fake.
         condition: what every picture goes through first.
         features: whether features are wanted.
     """
 
     pairs: tuple[FacePair, ...]
     sha256: str
+    matches: str = ""
     condition: Perturbation = IDENTITY
     features: bool = False
 
@@ -77,9 +79,15 @@ class PictureSet:
         """The set with the hash of its files."""
         ordered = tuple(sorted(pairs, key=lambda pair: pair.id))
         files = [path for pair in ordered for path in (pair.real, pair.fake) if path is not None]
-        text = "".join(f"{value}\n" for value in sorted(map(_hash, files)))
-        sha256 = hashlib.sha256(text.encode()).hexdigest()
-        return cls(pairs=ordered, sha256=sha256, features=features)
+        hashes = {path: hash_file(path) for path in files}
+        sha256 = set_digest(hashes[path] for path in files)
+        matches = config_digest(
+            [
+                [pair.id, *(path and hashes[path] for path in (pair.real, pair.fake))]
+                for pair in ordered
+            ]
+        )
+        return cls(pairs=ordered, sha256=sha256, matches=matches, features=features)
 
     def under(self, condition: Perturbation) -> "PictureSet":
         """The same pictures perturbed."""
@@ -114,6 +122,7 @@ def content_key(method: Method, pictures: PictureSet) -> str:
         version=VERSION,
         protocol=PROTOCOL.name,
         pictures=pictures.sha256,
+        matches=pictures.matches,
         condition=pictures.condition.name,
         features=pictures.features,
     )
@@ -236,8 +245,3 @@ def _refused(pair: FacePair, truth: NDArray[np.float32] | None, why: str) -> Pic
 
 def _seed(picture: str) -> int:
     return int.from_bytes(hashlib.sha256(picture.encode()).digest()[:4], "big")
-
-
-@cache
-def _hash(path: Path) -> str:
-    return hash_file(path)

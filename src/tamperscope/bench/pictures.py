@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tamperscope.bench.protocols.base import mask_at
-from tamperscope.data.manifest import hash_file
+from tamperscope.data.manifest import hash_file, set_digest
 from tamperscope.data.sample import Dataset, Sample
 from tamperscope.errors import DataError, ImageError
 from tamperscope.image import Image, read_image
@@ -59,7 +59,8 @@ class Surveyed:
 class Loaded:
     """A picture as the methods see it, and its ground truth: bool (h, w), None if authentic.
 
-    whole: every pixel is generated; the ground truth marks all of it.
+    whole: there is no region to find, as every pixel is generated or nobody knows which are forged;
+        the ground truth marks all of it.
     """
 
     image: Image
@@ -79,13 +80,12 @@ def survey(name: str, data: Dataset, pool: Executor) -> Surveyed:
         hashes += found
         key = config_digest([*found, sample.polarity, sample.label, sample.unmasked])
         refs.append(Ref(sample=sample, picture=found[0], key=key))
-    text = "".join(f"{value}\n" for value in sorted(hashes))
     return Surveyed(
         name=name,
         data=data,
         refs=tuple(refs),
         excluded=tuple(excluded),
-        sha256=hashlib.sha256(text.encode("ascii")).hexdigest(),
+        sha256=set_digest(hashes),
     )
 
 
@@ -106,7 +106,7 @@ def load(ref: Ref, condition: Perturbation, seed: int) -> Loaded:
         if truth is not None and condition.moves:
             truth = _moved(truth, image.size, condition, draw)
         image = read_image(condition.apply(image.pixels, seed=draw), id=image.id)
-    return Loaded(image=image, truth=truth, whole=sample.unmasked == "whole")
+    return Loaded(image=image, truth=truth, whole=_without_region(sample))
 
 
 def load_or_reason(ref: Ref, condition: Perturbation, seed: int) -> Loaded | str:
@@ -133,21 +133,25 @@ def ahead(
 
 
 def _hashes(sample: Sample) -> list[str] | str:
-    paths: Sequence[Path | None] = (sample.image_path, sample.mask_path)
+    paths: Sequence[Path | None] = (sample.image_path, sample.mask_path, *sample.further_masks)
     try:
         return [hash_file(path) for path in paths if path is not None]
     except DataError as error:
         return str(error)
 
 
+def _without_region(sample: Sample) -> bool:
+    return sample.label == "forged" and sample.unmasked in ("whole", "unknown")
+
+
 def _truth(sample: Sample, size: tuple[int, int]) -> NDArray[np.bool_] | None:
     if sample.label == "authentic":
         return None
-    if sample.unmasked == "whole":
+    if _without_region(sample):
         return np.ones(size, np.bool_)
     truth = sample.truth()
     if truth is None:
-        raise DataError("forged, but its region is not known: give a mask")
+        raise DataError("forged, but without a mask: give one")
     if not truth.any():
         raise DataError("its mask marks nothing: check the polarity, or leave the picture out")
     return truth

@@ -28,7 +28,7 @@ def stderr() -> "Console":
     """A console for progress and errors; made anew so that a redirected stream is honored."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def stdout() -> "Console":
@@ -36,7 +36,8 @@ def stdout() -> "Console":
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
-    return Console(highlight=False, width=width)
+    # Paths and addresses may hold what rich takes for a name of an emoji, such as ":b:".
+    return Console(highlight=False, width=width, emoji=False)
 
 
 def print_json(value: object) -> None:

@@ -119,7 +119,8 @@ def _rendered(report: "SetReport", full: bool) -> "RenderableType":
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for finding in report.findings:
-        table.add_row(Text(finding.level, style=_STYLES[finding.level]), _described(finding, full))
+        level = Text(finding.level, style=_STYLES[finding.level])
+        table.add_row(level, Text(_described(finding, full)))
     style = _VERDICTS[report.verdict]
     verdict = Text.assemble("verdict: ", (report.verdict, style), f" - {report.advice}")
     return Group(*lines, *([table] if report.findings else []), verdict)

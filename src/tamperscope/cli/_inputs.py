@@ -9,6 +9,7 @@ from pathlib import Path
 from tamperscope.errors import DataError
 
 _MAGIC = frozenset("*?[")
+Problems = list[tuple[str, DataError]]
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Found:
     """Pictures to examine, in order, and what was asked for but cannot be."""
 
     pictures: list[Path]
-    problems: list[tuple[str, DataError]]
+    problems: Problems
 
 
 def find_pictures(asked: Sequence[str], *, recursive: bool, skip: Path) -> Found:
@@ -28,18 +29,25 @@ def find_pictures(asked: Sequence[str], *, recursive: bool, skip: Path) -> Found
         skip: a folder never entered: that of our own outputs.
     """
     pictures: dict[Path, Path] = {}
-    problems: list[tuple[str, DataError]] = []
+    problems: Problems = []
     outputs = skip.resolve()
     for text in asked:
         try:
-            for path in _expand(text, recursive, outputs):
+            for path in _expand(text, recursive, outputs, problems):
                 pictures.setdefault(path.resolve(), path)
         except DataError as error:
             problems.append((text, error))
+        except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
+            problems.append((text, _unlisted(error)))
     return Found(list(pictures.values()), problems)
 
 
-def _expand(text: str, recursive: bool, outputs: Path) -> list[Path]:
+def _unlisted(error: Exception) -> DataError:
+    reason = getattr(error, "strerror", None) or "it is a link that leads to itself"
+    return DataError(f"cannot be looked at ({reason}); check the path and its permissions")
+
+
+def _expand(text: str, recursive: bool, outputs: Path, problems: Problems) -> list[Path]:
     path = Path(text)
     if path.is_dir():
         if _inside(path, outputs):
@@ -47,8 +55,9 @@ def _expand(text: str, recursive: bool, outputs: Path) -> list[Path]:
                 "lies in the output folder, where no pictures are looked for; "
                 "choose another folder with --output, or name the pictures"
             )
-        found = _in_folder(path, recursive, outputs)
-        if not found:
+        before = len(problems)
+        found = _in_folder(path, recursive, outputs, problems)
+        if not found and len(problems) == before:
             deeper = "" if recursive else "; --recursive looks in the folders inside it"
             raise DataError(f"no pictures in this folder{deeper}")
         return found
@@ -63,12 +72,16 @@ def _expand(text: str, recursive: bool, outputs: Path) -> list[Path]:
     return found
 
 
-def _in_folder(folder: Path, recursive: bool, outputs: Path) -> list[Path]:
-    return sorted(path for path in _walk(folder, recursive, outputs) if _is_picture(path))
+def _in_folder(folder: Path, recursive: bool, outputs: Path, problems: Problems) -> list[Path]:
+    walked = _walk(folder, recursive, outputs, problems)
+    return sorted(path for path in walked if _is_picture(path))
 
 
-def _walk(folder: Path, recursive: bool, outputs: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+def _walk(folder: Path, recursive: bool, outputs: Path, problems: Problems) -> Iterator[Path]:
+    def unlisted(error: OSError) -> None:
+        problems.append((str(error.filename), _unlisted(error)))
+
+    for parent, folders, names in os.walk(folder, onerror=unlisted):
         here = Path(parent)
         keep = [name for name in folders if recursive and not name.startswith(".")]
         folders[:] = [name for name in keep if not _inside(here / name, outputs)]

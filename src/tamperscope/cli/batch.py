@@ -222,9 +222,18 @@ def _run(
 ) -> dict[str, Any]:
     from tamperscope.errors import DataError, WeightsError
 
+    begun = False
+
+    def told(progress: "Progress") -> None:
+        nonlocal begun
+        begun = True
+        tell(progress)
+
     try:
-        return run_batch(config, tell=tell)
+        return run_batch(config, tell=told)
     except (DataError, WeightsError) as error:
+        if begun:
+            raise
         # Nothing can be examined: that is the caller's to mend.
         _console.usage_error(str(error))
     except KeyboardInterrupt:

@@ -73,6 +73,7 @@ def export(
         preset=preset,
         weights=weights,
         untrained=untrained,
+        overwrite=overwrite,
         **config,
     )
     if as_json:

@@ -192,6 +192,8 @@ class _Run:
         self.digest = config_digest(self.localizer.describe())
         self.names = _outputs.Names(self.folder, self.pictures)
         self.done = _outputs.finished(self.folder, self.digest) if self.resume else {}
+        # What lies there under these names may yet be overwritten.
+        self._to_come = {self.names[picture] for picture in self.pictures}
         self._thumbnails: dict[str, bytes] = {}
 
     def examine(self, picture: Path) -> dict[str, Any]:
@@ -203,12 +205,17 @@ class _Run:
         image = read_image(picture, max_pixels=self.max_pixels, id=shown)
         stem = self.names[picture]
         seconds = None
-        if done := self.done.get(image.sha256):
+        self._to_come.discard(stem)
+        done = self.done.get(image.sha256, {})
+        if stems := [stem] if stem in done else [s for s in done if s not in self._to_come]:
             # Its own result, else that of a copy: the content decides, not the name.
-            stem = stem if stem in done else next(iter(done))
+            stem = stems[0]
             record = self._completed(image, stem, done[stem])
         else:
             result = self.localizer.localize(image, id=shown)
+            # What lay there under this name is overwritten: no copy of it was done before.
+            for copies in self.done.values():
+                copies.pop(stem, None)
             record = _outputs.write_outputs(
                 self.folder,
                 stem,

@@ -198,6 +198,6 @@ def _announce(address: str, open_page: bool) -> None:
     import webbrowser
 
     console = _console.stdout()
-    console.print(f"tamperscope is at {address} (Ctrl-C stops it)", soft_wrap=True)
+    console.print(f"tamperscope is at {address} (Ctrl-C stops it)", soft_wrap=True, markup=False)
     if open_page:
         webbrowser.open(address)

@@ -65,6 +65,9 @@ def subsampled(
         min_samples=None if min_samples is None else max(1, round(min_samples * share)),
         **options,
     )
+    if options.get("metric") == "cosine":
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        rows = rows / np.maximum(lengths, np.finfo(rows.dtype).tiny)
     nearest = _nearest(rows, rows[drawn])
     nearest[drawn] = np.arange(points)
     return Approximate(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,12 @@ def fingerprint(dataset: Dataset) -> str:
 
     Independent of names and folders, so the same files give the same value on any machine.
     """
-    hashes = sorted(hash_file(path) for sample in dataset.samples for path in _files(sample))
-    return hashlib.sha256("".join(f"{h}\n" for h in hashes).encode("ascii")).hexdigest()
+    return set_digest(hash_file(path) for sample in dataset.samples for path in files_of(sample))
+
+
+def set_digest(hashes: Iterable[str]) -> str:
+    """The `fingerprint` of a set whose files have these hashes, in any order."""
+    return hashlib.sha256("".join(f"{h}\n" for h in sorted(hashes)).encode("ascii")).hexdigest()
 
 
 def write_manifest(dataset: Dataset, path: Path) -> None:
@@ -75,7 +79,8 @@ def read_manifest(path: Path, *, check_hashes: bool = False) -> Dataset:
     return Dataset(name=name, root=base, samples=samples, notes=notes)
 
 
-def _files(sample: Sample) -> list[Path]:
+def files_of(sample: Sample) -> list[Path]:
+    """Every file of a sample: its picture, then its masks."""
     paths = (sample.image_path, sample.mask_path, sample.object_mask_path)
     return [path for path in paths if path is not None] + list(sample.further_masks)
 
@@ -156,7 +161,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _need_files(path: Path, samples: tuple[Sample, ...]) -> None:
-    missing = [file for sample in samples for file in _files(sample) if not is_there(file)]
+    missing = [file for sample in samples for file in files_of(sample) if not is_there(file)]
     if missing:
         raise DataError(
             f"{path}: {len(missing)} listed files are missing (first: {missing[0]}): "

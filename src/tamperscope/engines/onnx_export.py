@@ -99,6 +99,11 @@ def _example_sides(graph: Graph) -> tuple[int, int]:
     return least + 2, least + 5
 
 
+def side_of(graph: Graph) -> str:
+    """What the notes in a file say of the side of its inputs, in pixels."""
+    return "any" if graph.side is None else str(graph.side)
+
+
 def _description(graph: Graph, weights: LoadedWeights) -> dict[str, str]:
     card = weights.card
     known = (
@@ -117,7 +122,7 @@ def _description(graph: Graph, weights: LoadedWeights) -> dict[str, str]:
         "weights": weights.name,
         "weights_sha256": weights.sha256,
         "input_values": graph.values,
-        "side": "any" if graph.side is None else str(graph.side),
+        "side": side_of(graph),
         "smallest_side": str(graph.smallest),
         "stride": str(graph.stride) if graph.stride else "see the shape of the outputs",
         "multiple": str(graph.multiple),

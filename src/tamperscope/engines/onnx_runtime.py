@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tamperscope.engines.graph import Graph, Runner
-from tamperscope.engines.onnx_export import FORMAT, write_onnx
+from tamperscope.engines.onnx_export import FORMAT, side_of, write_onnx
 from tamperscope.errors import ConfigError, WeightsError, WeightsNotFoundError, missing_extra
 from tamperscope.provenance import JSON, tool_version
 from tamperscope.weights import LoadedWeights, sha256_of
@@ -71,7 +71,11 @@ class OnnxEngine:
 
     def runner(self, graph: Graph, weights: LoadedWeights) -> Runner:
         """See `tamperscope.engines.Engine`."""
-        session = self._given.get(weights.sha256) or self._cached(graph, weights)
+        session = self._given.get(weights.sha256)
+        if session is None:
+            session = self._cached(graph, weights)
+        else:
+            session.check(graph)
         self._used.add(weights.sha256)
         return Runner(graph, weights.name, session.run)
 
@@ -108,7 +112,7 @@ class OnnxEngine:
 class _Session:
     """A file that is being run."""
 
-    def __init__(self, runtime: Any, path: Path, providers: list[str]) -> None:
+    def __init__(self, runtime: Any, path: Path, providers: list[Any]) -> None:
         if not path.is_file():
             raise WeightsNotFoundError(
                 f"no ONNX file {path}: check the path, or make one with tamperscope export"
@@ -126,6 +130,12 @@ class _Session:
             raise WeightsError(
                 f"{path} cannot be run by ONNX Runtime ({reason}): export it again"
             ) from error
+        wanted = providers[0] if isinstance(providers[0], str) else providers[0][0]
+        if wanted not in self._session.get_providers():
+            raise ConfigError(
+                f"ONNX Runtime could not start {wanted} and would run on the processor instead: "
+                "check its CUDA and cuDNN libraries, or use device=cpu"
+            )
         self.path = path
         self.notes: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         if self.notes.get("format") == FORMAT and not self.notes.get("weights_sha256"):
@@ -139,6 +149,24 @@ class _Session:
             )
         self._inputs = [entry.name for entry in self._session.get_inputs()]
         self._outputs = [entry.name for entry in self._session.get_outputs()]
+
+    def check(self, graph: Graph) -> None:
+        """Raise where it was exported with other settings than it is to run with.
+
+        Raises:
+            WeightsError: another size of the input, or outputs that are missing.
+        """
+        made, wanted = self.notes.get("side", "any"), side_of(graph)
+        if made != wanted:
+            raise WeightsError(
+                f"{self.path} was exported for a side of {made} and is to run with {wanted}: "
+                "export it again with these settings, or leave the file out"
+            )
+        if missing := [name for name in graph.outputs if name not in self._outputs]:
+            raise WeightsError(
+                f"{self.path} has no output {', '.join(missing)}: it was exported for another "
+                "method; export it again for this one"
+            )
 
     def run(self, inputs: tuple[Tensor, ...]) -> Mapping[str, Tensor]:
         """The outputs by name, where the first input is."""
@@ -160,8 +188,8 @@ def _import_runtime() -> Any:
     return onnxruntime
 
 
-def _providers(runtime: Any, device: str) -> list[str]:
-    kind = device.partition(":")[0]
+def _providers(runtime: Any, device: str) -> list[Any]:
+    kind, _, number = device.partition(":")
     if kind in ("auto", "cpu"):
         return ["CPUExecutionProvider"]
     if kind != "cuda":
@@ -171,7 +199,9 @@ def _providers(runtime: Any, device: str) -> list[str]:
             "engine=onnx finds no CUDA: pip install onnxruntime-gpu in place of onnxruntime, or "
             "use device=cpu"
         )
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    # As in PyTorch: float32 is float32.
+    options = {"device_id": number or "0", "use_tf32": "0"}
+    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
 
 
 def _threads() -> int:

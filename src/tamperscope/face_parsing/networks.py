@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image as PILImage
 from torch import Tensor, nn
 
+from tamperscope.engines.precision import computing
 from tamperscope.face_parsing.parts import PARTS
 
 
@@ -45,7 +46,7 @@ class NetworkParser:
 
     def __call__(self, pixels: NDArray[np.uint8], /) -> NDArray[np.uint8]:
         """Label every pixel of RGB uint8 (h, w, 3): (h, w) uint8, numbered as `PARTS`."""
-        with torch.inference_mode():
+        with torch.inference_mode(), computing(self._device, torch.float32):
             logits = self._network(self._prepare(pixels)[None].to(self._device))
             winners = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
         labels = PILImage.fromarray(self._table[winners])

@@ -18,11 +18,10 @@ from tamperscope.face_parsing.parts import NUMBERINGS, PARTS
 from tamperscope.face_parsing.preprocess import squeeze
 from tamperscope.face_parsing.small import SmallParser, build_small_parser
 from tamperscope.weights import (
-    card_for,
     detect_kind,
+    find,
     load_state,
     load_weights,
-    resolve,
 )
 
 SHIPPED = "face-parser"
@@ -85,8 +84,7 @@ class _Logits(nn.Module):
 
 
 def _network_for(name: str) -> SmallParser | BiSeNet:
-    path = resolve(name)
-    card = card_for(name) or card_for(path)
+    path, card = find(name)
     if card is not None and card.backbone == "face-parser":
         return build_small_parser(card.options)
     if card is not None and card.backbone != "bisenet":

@@ -3,12 +3,16 @@ and libwebp mean by it.
 """
 
 import io
-from typing import Literal, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PILImage
+
+from tamperscope.errors import ImageValueError
 
 Array = NDArray[np.uint8]
 
@@ -20,6 +24,16 @@ _INTERPOLATION = {
     "area": cv2.INTER_AREA,
 }
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "area"]
+
+
+@contextmanager
+def _refusing(codec: str, source: PILImage.Image) -> Iterator[None]:
+    """A codec's own error as a reason to leave the picture out."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        w, h = source.size
+        raise ImageValueError(f"{w} x {h} pixels cannot be saved as {codec} ({error})") from error
 
 
 def jpeg(
@@ -40,23 +54,31 @@ def jpeg(
             corner.
         tables: two quantization tables of 64 values each (luminance, chrominance) in place of
             libjpeg's.
+
+    Raises:
+        ImageValueError: a side longer than JPEG has room for.
     """
     oy, ox = offset
     padded = np.pad(image, ((oy, 0), (ox, 0), (0, 0)), mode="edge") if oy or ox else image
     buffer = io.BytesIO()
     source = PILImage.fromarray(np.ascontiguousarray(padded))
-    if tables is not None:
-        source.save(buffer, "JPEG", qtables=tables, subsampling=subsampling)
-    else:
-        source.save(buffer, "JPEG", quality=quality, subsampling=subsampling)
+    options: dict[str, Any] = {"quality": quality} if tables is None else {"qtables": tables}
+    with _refusing("JPEG", source):
+        source.save(buffer, "JPEG", subsampling=subsampling, **options)
     decoded = np.asarray(PILImage.open(buffer).convert("RGB"))
     return np.ascontiguousarray(decoded[oy:, ox:])
 
 
 def webp(image: Array, quality: int) -> Array:
-    """Compress and decompress as lossy WebP of ``quality`` 1-100; RGB uint8 (h, w, 3)."""
+    """Compress and decompress as lossy WebP of ``quality`` 1-100; RGB uint8 (h, w, 3).
+
+    Raises:
+        ImageValueError: a side longer than WebP has room for.
+    """
     buffer = io.BytesIO()
-    PILImage.fromarray(np.ascontiguousarray(image)).save(buffer, "WEBP", quality=quality, method=2)
+    source = PILImage.fromarray(np.ascontiguousarray(image))
+    with _refusing("WebP", source):
+        source.save(buffer, "WEBP", quality=quality, method=2)
     return np.ascontiguousarray(np.asarray(PILImage.open(buffer).convert("RGB")))
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from tamperscope.data.synthesis import SynthesisConfig, SynthesisDataset, Synthesizer
+from tamperscope.data.synthesis import SynthesisConfig, SynthesisDataset, Synthesizer, history
 from tamperscope.data.synthesis.dataset import config_from_dict
 from tamperscope.data.synthesis.sources import Photo, PhotoPool, group_of, read_photo
 from tamperscope.errors import ImageError, TrainingError
@@ -54,6 +54,8 @@ class CalibrationReport:
 
 
 _FIXED = np.arange(0.3, 0.99, 0.01)
+_SMALL = 256
+"""The least longer side, in pixels, that a photo is shrunk to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +97,8 @@ def calibrate(
         data_root, synthesis: photos and synthesis options of the training recipe; only held-back
             photos are used.
         forged: forged pictures to make.
-        authentic: untouched pictures; half are held-back photos as they are on disk, half were
-            made and saved like forgeries.
+        authentic: untouched pictures; half are held-back photos as they are on disk (some of them
+            shrunk, where the recipe shrinks photos), half were made and saved like forgeries.
         seed: of the pictures; another one than validation's.
         max_false_pixels: the thresholds are the best ones that flag at most this mean share of an
             untouched picture,
@@ -187,13 +189,29 @@ def _pictures(
     photos = data.photos
     rng = np.random.default_rng([seed, 2])
     order = (photos[i] for i in _shuffled(photos, dict(config.weights), rng))
+    # Shrunk as often as training's hosts are.
+    shrunk = config.shrunk * (1 - config.as_is)
     for pixels in islice(_readable(order), authentic // 2):
-        yield pixels, np.zeros(pixels.shape[:2], bool)
+        photo = _shrink(rng, pixels) if shrunk and rng.random() < shrunk else pixels
+        yield photo, np.zeros(photo.shape[:2], bool)
     clean = Synthesizer(config, PhotoPool(photos, weights=dict(config.weights)))
     for i in range(authentic - authentic // 2):
         # Saved like a forgery, whatever it was before: a last save must not speak for one.
-        image = clean.make_twin(np.random.SeedSequence([seed, 3, i]), forged=False).image
+        pair = np.random.SeedSequence([seed, 3, i])
+        image = clean.make_twin(pair, forged=False, size=data.size_of(i)).image
         yield image, np.zeros(image.shape[:2], bool)
+
+
+def _shrink(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The photo with a longer side of `_SMALL` pixels or more, as the pictures of web pages are;
+    itself where it is no larger.
+    """
+    side = max(pixels.shape[:2])
+    if side <= _SMALL:
+        return pixels
+    factor = float(np.exp(rng.uniform(np.log(_SMALL / side), 0.0)))
+    h, w = (max(1, round(s * factor)) for s in pixels.shape[:2])
+    return history.shrink(rng, pixels, (h, w))
 
 
 def _shuffled(

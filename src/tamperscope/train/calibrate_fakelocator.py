@@ -51,8 +51,9 @@ def calibrate(
     Returns:
         In ``decision``: ``image_scale`` and ``image_bias`` of the difference of the logits;
         ``map_threshold`` of the mean of the map; ``threshold`` of the map, if some pictures are
-        changed in a part only. In ``numbers`` beside those of `FakeLocatorTask`: ``map_accuracy``
-        of ``map_threshold`` and ``mask_iou`` of ``threshold``.
+        changed in a part only. In ``numbers`` beside those of `FakeLocatorTask`, whose ``accuracy``
+        is that of the larger logit: ``decision_accuracy`` of the fitted probability,
+        ``map_accuracy`` of ``map_threshold`` and ``mask_iou`` of ``threshold``.
 
     Raises:
         TrainingError: fewer than two pictures of either kind.
@@ -65,6 +66,8 @@ def calibrate(
     fake = fakes_among(records)
     decision = logistic(seen.margins, fake)
     numbers = {k: v for k, v in task.summarize(records).items() if "/" not in k}
+    called = decision["image_scale"] * seen.margins + decision["image_bias"] > 0
+    numbers["decision_accuracy"] = float((called == fake).mean())
     decision["map_threshold"], numbers["map_accuracy"] = _best_level(seen.means, fake)
     if seen.parts:
         decision["threshold"], numbers["mask_iou"] = best_cut(seen.parts, _CUTS)

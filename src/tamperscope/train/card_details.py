@@ -10,7 +10,7 @@ _Details = Callable[[Mapping[str, Any], int], dict[str, Any]]
 
 def card_details(recipe: Mapping[str, Any], samples: int) -> dict[str, Any]:
     """Fields of `tamperscope.weights.WeightsCard`: summary, method, backbone, options,
-    preprocessing and data.
+    preprocessing, side and data.
 
     Args:
         recipe: the tables of a run's ``recipe.json``.
@@ -49,6 +49,7 @@ def _dolos_details(recipe: Mapping[str, Any], samples: int) -> dict[str, Any]:
         "backbone": "xception",
         "options": {"method": task.method, "supervision": supervision} | options,
         "preprocessing": shape.resample,
+        "side": int(config["size"]),
         "data": f"{config['faces']} faces, generators: {_generators(config)}; name the set",
     }
 
@@ -63,6 +64,7 @@ def _fakelocator_details(recipe: Mapping[str, Any], samples: int) -> dict[str, A
         # Where the encoder started from is told by the recipe.
         "options": {k: v for k, v in model.items() if k != "encoder_weights"},
         "preprocessing": "bilinear",
+        "side": int(config["size"]),
         "data": f"{config['faces']} faces, generators: {_generators(config)}{synthetic}; name the"
         " set",
     }

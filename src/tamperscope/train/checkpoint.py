@@ -31,13 +31,14 @@ from torch import Tensor
 
 from tamperscope.errors import ConfigError, TrainingError
 from tamperscope.train.card_details import card_details
-from tamperscope.weights import WeightsCard, load_state, sha256_of
+from tamperscope.weights import WeightsCard, card_for, load_state, sha256_of
 from tamperscope.weights.cards import format_card, sidecar
 
 FOLDER = "checkpoints"
 BEST = "best.safetensors"
 _NETWORK, _EMA, _STATE = "network.safetensors", "ema.safetensors", "state.pt"
 _PREFIX = "samples-"
+_REPLACED = "-replaced"
 
 Weights = dict[str, Tensor]
 
@@ -72,10 +73,13 @@ def save_checkpoint(
     torch.save(dict(state), partial / _STATE)
     for file in partial.iterdir():
         _flush(file)
-    if final.exists():
-        _discard(final)
+    # Renamed, and removed when the new one is in its place: `checkpoints` finds it after a kill in
+    # between.
+    old = _set_aside(final, _REPLACED) if final.exists() else None
     partial.rename(final)
     _flush(final.parent)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
     return final
 
 
@@ -108,7 +112,14 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def checkpoints(run_dir: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
+    """Complete checkpoints of a run, oldest first.
+
+    One that a kill left between its old name and its successor's gets the name back.
+    """
+    for aside in (run_dir / FOLDER).glob(f"partial-{_PREFIX}*{_REPLACED}"):
+        final = aside.with_name(aside.name.removeprefix("partial-").removesuffix(_REPLACED))
+        if not final.exists():
+            aside.rename(final)
     return sorted((run_dir / FOLDER).glob(f"{_PREFIX}*"))
 
 
@@ -192,7 +203,9 @@ def export_weights(
         raise ConfigError(f"share {share}: give a part of one, above 0")
     weights, notes = _pick(run_dir, which)
     if average is not None:
-        weights = _averaged(weights, load_state(average), share)
+        card = card_for(average)
+        other = load_state(average, sha256=None if card is None else card.sha256)
+        weights = _averaged(weights, other, share)
         notes = {**notes, "averaged_with": sha256_of(average), "share": share}
     recipe_file = run_dir / "recipe.json"
     if not recipe_file.is_file():
@@ -294,8 +307,13 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def _set_aside(folder: Path, ending: str) -> Path:
+    aside = folder.with_name(f"partial-{folder.name}{ending}")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    return aside
+
+
 def _discard(folder: Path) -> None:
     # Renamed first: a kill in the middle must not leave a half-removed folder with a valid name.
-    doomed = folder.with_name(f"partial-{folder.name}-{os.getpid()}-old")
-    folder.rename(doomed)
-    shutil.rmtree(doomed, ignore_errors=True)
+    shutil.rmtree(_set_aside(folder, "-old"), ignore_errors=True)

@@ -441,15 +441,17 @@ class _Trainer:
             load_strict(self.ema.module, saved.ema or saved.network, what=str(folder))
             self.ema.updates = state["ema_updates"]
         self.optimizer.load_state_dict(state["optimizer"])
-        # The decay is a setting, not a memory: it follows the recipe when that has changed.
+        # These are settings, not memories: they follow the recipe when that has changed.
+        optim = self.recipe.optim
         for group, decay in zip(
-            self.optimizer.param_groups, (self.recipe.optim.weight_decay, 0.0), strict=True
+            self.optimizer.param_groups, (optim.weight_decay, 0.0), strict=True
         ):
-            group["weight_decay"] = decay
+            group.update(weight_decay=decay, betas=optim.betas, eps=optim.eps)
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         names = _Progress.__dataclass_fields__
         self.progress = _Progress(**{k: v for k, v in state.items() if k in names})
+        self.progress.bn_frozen &= self.recipe.model.freeze_bn_after_first_val
         if folder.resolve().parent.parent != self.run_dir.resolve():
             # The best weights stayed in the other run's folder; this one has to find its own.
             self.progress.best_value, self.progress.best_samples = None, 0

@@ -34,6 +34,7 @@ VALIDATION_NUMBERS: dict[str, tuple[str, ...]] = {
         "contrastive",
         "bce",
         "dice",
+        "image",
         "separability",
         "evidence_auc",
         "evidence_f1",
@@ -44,7 +45,18 @@ VALIDATION_NUMBERS: dict[str, tuple[str, ...]] = {
     "fakelocator": ("loss", "label", "map", "coss", "psnr", "ssim", "mae", "accuracy", "ap"),
     "face-parser": ("loss", "ce", "dice", "mean_iou", "iou", "pixel_accuracy"),
 }
-MINIMISED = ("loss", "contrastive", "bce", "ce", "dice", "label", "map", "mae", "false_alarm")
+MINIMISED = (
+    "loss",
+    "contrastive",
+    "bce",
+    "ce",
+    "dice",
+    "image",
+    "label",
+    "map",
+    "mae",
+    "false_alarm",
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from tamperscope.errors import ConfigError
+from tamperscope.workers import frames
 from tamperscope.workers.settings import at_least, cores_here
 
 MIB = 1 << 20
@@ -74,6 +75,11 @@ class ServeConfig:
         at_least("spare_workers", self.spare_workers, 0)
         at_least("grace", self.grace, 0)
         at_least("memory_limit", self.memory_limit, 64 * MIB)
+        if self.max_bytes > frames.LONGEST_BODY:
+            raise ConfigError(
+                f"max_bytes is {self.max_bytes}; use at most {frames.LONGEST_BODY}, what a worker "
+                "is handed at once"
+            )
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port {self.port} must be in 0..65535; 0 takes a free one")
         self._check_token()

@@ -34,6 +34,8 @@ class Job:
     itself."""
     begun: bool = False
     """A worker had it in hand."""
+    losses: int = 0
+    """How many workers were lost with it."""
     started: float = 0.0
 
     def head(self) -> dict[str, Any]:

@@ -23,6 +23,8 @@ BATCH_BYTES = 4 * MIB
 
 _START_TRIES = 3
 _LONGEST_PAUSE = 30.0
+_LOSSES = 3
+"""Workers that a picture may lose before it is given up."""
 
 
 class Pool:
@@ -293,7 +295,12 @@ class Pool:
                 job.fail(problem)
             return
         for job in reversed(unanswered):
-            job.alone, job.begun = begun, False
+            job.losses += 1
+            if job.losses >= _LOSSES:
+                # Time and again before it was begun on: it cannot even be handed over.
+                job.fail(problem)
+                continue
+            job.alone, job.begun = begun or job.losses > 1, False
             self._waiting.appendleft(job)
         self._changed()
 

@@ -6,7 +6,7 @@ Cards need no torch; the functions that read tensors import it on first use.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tamperscope.weights.cards import WeightsCard, card_for, list_weights, resolve
+from tamperscope.weights.cards import WeightsCard, card_for, find, list_weights, resolve
 
 if TYPE_CHECKING:
     from tamperscope.weights.conversion import ConvertReport, convert
@@ -31,6 +31,7 @@ __all__ = [
     "check_state",
     "convert",
     "detect_kind",
+    "find",
     "list_weights",
     "load_state",
     "load_strict",

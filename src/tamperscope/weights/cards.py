@@ -30,6 +30,8 @@ class WeightsCard:
         backbone: Name for `tamperscope.backbones.create_backbone`.
         options: The network's options.
         preprocessing: Mode for `tamperscope.backbones.preprocess`.
+        side: Pixels; of the squares that pictures were squeezed into for training, where that is
+            not the network's own input size; else 0.
         file: File in this package, or None for weights that do not ship.
         published_file: Name under which somebody else publishes them, or None. With neither this
             nor ``file`` the card describes weights that ``recipe`` trains.
@@ -55,6 +57,7 @@ class WeightsCard:
     data: str
     terms: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    side: int = 0
     file: str | None = None
     published_file: str | None = None
     source: str = ""
@@ -75,7 +78,7 @@ class WeightsCard:
 
 _FIELDS = {entry.name: entry for entry in fields(WeightsCard)}
 _TYPES: dict[str, type] = {
-    "bytes": int, "keys": int, "options": dict, "numbers": dict, "decision": dict,
+    "bytes": int, "keys": int, "side": int, "options": dict, "numbers": dict, "decision": dict,
 }  # fmt: skip
 
 
@@ -180,7 +183,8 @@ def _resolve_card(card: WeightsCard) -> Path:
         return path
     folder = os.environ.get(SEARCH_VARIABLE, "")
     for candidate in (f"{card.name}.safetensors", card.published_file):
-        if not folder or candidate is None:
+        # A pattern stands for files of any network trained so: converted, it has a card and a name.
+        if not folder or candidate is None or "*" in candidate:
             continue
         path = Path(folder).expanduser() / candidate
         if path.is_file():
@@ -192,12 +196,30 @@ def _resolve_card(card: WeightsCard) -> Path:
             f"export RUN {card.name}.safetensors', and pass that file, or put it in the folder "
             f"that {SEARCH_VARIABLE} names"
         )
+    # Networks trained from labels and from masks have the same keys.
+    kind = f" --kind {card.kind}" if "*" in card.published_file else ""
     raise WeightsNotFoundError(
         f"weights {card.name!r} do not come with tamperscope: download {card.published_file} "
         f"({card.source}), then run 'tamperscope weights convert {card.published_file} "
-        f"{card.name}.safetensors' and pass that file, or put it in the folder that "
+        f"{card.name}.safetensors{kind}' and pass that file, or put it in the folder that "
         f"{SEARCH_VARIABLE} names"
     )
+
+
+def find(name_or_path: str | os.PathLike[str]) -> tuple[Path, WeightsCard | None]:
+    """The file behind a name or a path, as by `resolve`, and its card.
+
+    What ships has the card of its name. For any other file the card beside it comes first: it was
+    written with it, and the card of a name only says what to train or download.
+
+    Raises:
+        WeightsError: as `resolve` and `card_for`.
+        UnknownNameError: neither a known name nor anything like a path.
+    """
+    path, card = resolve(name_or_path), card_for(name_or_path)
+    if card is None or card.file is None:
+        card = card_for(path) or card
+    return path, card
 
 
 def format_card(card: WeightsCard) -> str:

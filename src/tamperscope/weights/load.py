@@ -22,7 +22,7 @@ from tamperscope.errors import (
     WeightsMismatchError,
     WeightsNotFoundError,
 )
-from tamperscope.weights.cards import WeightsCard, card_for, resolve
+from tamperscope.weights.cards import WeightsCard, find
 from tamperscope.weights.keys import detect_kind, native_state
 
 WRAPPERS = ("state_dict", "model", "net")
@@ -245,8 +245,7 @@ def load_weights(module: nn.Module, name_or_path: str | os.PathLike[str]) -> Loa
         WeightsError: or a subclass; see `resolve`, `load_state` and `load_strict`.
         UnknownNameError: no such name.
     """
-    path = resolve(name_or_path)
-    card = card_for(name_or_path) or card_for(path)
+    path, card = find(name_or_path)
     sha256 = sha256_of(path)
     if card is not None and card.sha256:
         _check_hash(path, card.sha256, found=sha256)
@@ -295,8 +294,7 @@ def verify(
         WeightsError: or a subclass, for whatever did not hold; also for a file without a card.
         UnknownNameError: no such name.
     """
-    path = resolve(name_or_path)
-    card = card_for(name_or_path) or card_for(path)
+    path, card = find(name_or_path)
     if card is None:
         raise WeightsError(
             f"{path} has no card beside it, so its network is unknown: "

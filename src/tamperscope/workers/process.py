@@ -15,6 +15,8 @@ from tamperscope.workers.child import THREAD_VARIABLES
 
 _PIECE = 1 << 18
 _LAST_WORDS = 1.0
+_LONGEST_WAIT = 1e6
+"""Seconds; a poll counts milliseconds in 31 bits."""
 
 
 class WorkerLostError(Exception):
@@ -116,9 +118,11 @@ class WorkerProcess:
     def _wait(self, descriptor: int, event: int, until: float) -> None:
         poll = select.poll()
         poll.register(descriptor, event)
-        left = until - time.monotonic()
-        if left <= 0 or not poll.poll(1000 * left):
-            raise WorkerLostError("it did not answer in time", late=True)
+        # Longer than poll can count is waited for bit by bit.
+        while (left := until - time.monotonic()) > 0:
+            if poll.poll(1000 * min(left, _LONGEST_WAIT)):
+                return
+        raise WorkerLostError("it did not answer in time", late=True)
 
     def _loss(self) -> WorkerLostError:
         try:

@@ -1,5 +1,6 @@
 """How many workers a machine carries, and the check of their settings."""
 
+import math
 import os
 
 from tamperscope.errors import ConfigError
@@ -14,6 +15,7 @@ def cores_here() -> int:
 
 
 def at_least(name: str, value: float, least: float) -> None:
-    """Raise ConfigError where a setting is below its least value, or NaN."""
-    if not value >= least:  # written so that NaN fails too
-        raise ConfigError(f"{name} is {value}; use at least {least:g}")
+    """Raise ConfigError where a setting is below its least value, infinite or NaN."""
+    if not least <= value < math.inf:  # written so that NaN fails too
+        finite = ", and no infinity" if value == math.inf else ""
+        raise ConfigError(f"{name} is {value}; use at least {least:g}{finite}")

@@ -302,6 +302,19 @@ def test_imdlbenco_counts_every_authentic_picture_as_nought() -> None:
     assert IMDLBENCO.score(predict(truth), truth & ~truth)["f1_tampered"] == 0
 
 
+def test_imdlbenco_draws_tampered_and_authentic_pictures_apart() -> None:
+    truth = np.zeros((512, 512), bool)
+    truth[100:300, 100:300] = True
+    forged = IMDLBENCO.score(predict(truth), truth)
+    clean = IMDLBENCO.score(predict(~truth & truth), None)
+    found: Any = IMDLBENCO.summarize([forged] * 20 + [clean] * 20)
+    for name in ("f1", "iou"):
+        number = found[name]
+        assert number["mean"] == pytest.approx(0.5, abs=1e-6)
+        assert number["low"] == pytest.approx(number["high"], abs=1e-12)
+        assert number["count"] == 40
+
+
 def test_imdlbenco_auc_of_a_constant_map_depends_on_where_the_forgery_lies() -> None:
     truth = np.zeros(10, bool)
     truth[:4] = True

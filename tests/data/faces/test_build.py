@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PILImage
 
-from data.faces.toys import SIDE, label_map, write_faces
+from data.faces.toys import SIDE, label_map, pixels, write_faces
 from tamperscope.data.datasets import dolos
 from tamperscope.data.faces import BuildConfig, build_dolos, make
 from tamperscope.data.faces.config import config_from_dict
@@ -145,6 +145,24 @@ def test_a_set_is_gone_on_with(faces: Path, tmp_path: Path) -> None:
     assert json.loads(done.pop("build.json")) == json.loads(wanted.pop("build.json"))
     assert done == wanted
     assert build_dolos(faces, parts, generators=["ns"], config=SMALL)["made"] == 0
+
+
+def test_a_face_that_changed_since_is_left_as_it_was(faces: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    build_dolos(faces, out, generators=["telea"], config=SMALL)
+    before = files(out)
+    PILImage.fromarray(pixels(99)).save(faces / "images" / "f1.png")
+    report = build_dolos(faces, out, generators=["telea", "ns"], config=SMALL, variants=2)
+    why = "another picture than the set was begun with: build the set in another folder"
+    assert report["failed"] == [{"face": "f1", "reason": why}]
+    assert report["pictures"] == {"ns": 14, "real": 8, "telea": 15}
+    after = files(out)
+    kept = before.keys() - {"manifest.jsonl", "build.json"}
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    new = {Path(name).stem.split("-")[0] for name in after.keys() - before.keys()}
+    assert new == {f"f{i}" for i in range(8)} - {"f1"}
+    shown = {(row["id"], row.get("generator")) for row in rows(out) if row["face"] == "f1"}
+    assert shown == {("f1", None), ("f1", "telea")}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")

@@ -19,7 +19,8 @@ def test_overrides_may_be_text() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("size", 70, "size must be from 71 to 4096 pixels"),
+        ("size", 31, "size must be from 32 to 4096 pixels, or 0 for that of the weights"),
+        ("size", -1, "size must be from 32 to 4096 pixels"),
         ("size", 1.5, "d: size must be a whole number, not 1.5"),
         ("resample", "cubic", "no resample 'cubic'; known: auto, lanczos, bilinear"),
         ("upsampling", "area", "no upsampling 'area'; known: bicubic, bilinear, nearest"),

@@ -11,8 +11,10 @@ import torch
 from hostile import photo
 from methods.dolos.toys import FAST, random_network, save_network, save_random
 from tamperscope import catalog
+from tamperscope.engines.precision import computing
 from tamperscope.errors import ConfigError, WeightsError
 from tamperscope.image import read_image
+from tamperscope.methods.dolos import maps
 from tamperscope.methods.dolos.localizer import DolosLocalizer
 from tamperscope.methods.dolos.network import METHODS
 from tamperscope.result import Localization, MapKind
@@ -95,6 +97,44 @@ def test_both_filters_are_really_used(files: dict[str, Path]) -> None:
         for name in ("bilinear", "lanczos")
     ]
     assert np.abs(maps[0] - maps[1]).max() > 1e-4
+
+
+def test_the_side_of_the_card(tmp_path: Path) -> None:
+    """Where the caller names none; the published one without either."""
+    network, image = random_network("dolos-patches"), read_image(photo(150, 120))
+    told, silent = (
+        save_network(tmp_path / f"{side}.safetensors", network, "dolos-patches", side=side)
+        for side in (128, 0)
+    )
+    expected = {side: load(silent, size=side).raw(image)[0] for side in (128, 160, 299)}
+    for path, size, side in ((told, 0, 128), (silent, 0, 299), (told, 160, 160)):
+        localizer = load(path, size=size)
+        assert localizer.describe()["config"]["size"] == side  # type: ignore[call-overload, index]
+        np.testing.assert_array_equal(localizer.raw(image)[0], expected[side])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_network_runs_at_the_smallest_side(method: str, files: dict[str, Path]) -> None:
+    found = load(files[method], method, size=32).localize(photo())
+    assert found.score_map.shape == photo().shape[:2]
+    assert np.isfinite(found.score_map).all()
+
+
+@pytest.mark.parametrize("method", ["dolos-patches", "dolos-gradcam-weak"])
+def test_networks_run_in_the_precision_that_was_asked_for(
+    method: str, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.dtype] = []
+
+    def spy(device: torch.device, dtype: torch.dtype) -> Any:
+        assert device == torch.device("cpu")
+        seen.append(dtype)
+        return computing(device, dtype)
+
+    monkeypatch.setattr(maps, "computing", spy)
+    load(files[method], method, precision="bf16").localize(photo())
+    back = [torch.float32] if method == "dolos-gradcam-weak" else []
+    assert seen == [*back, torch.bfloat16]
 
 
 def test_thresholds_of_the_card(tmp_path: Path) -> None:

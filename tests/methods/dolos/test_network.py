@@ -19,6 +19,7 @@ from tamperscope.errors import (
     UnknownNameError,
     UnsafeWeightsError,
     WeightsError,
+    WeightsHashError,
     WeightsMismatchError,
     WeightsNotFoundError,
 )
@@ -214,6 +215,11 @@ class TestStart:
         assert torch.equal(network.state_dict()["map.conv1.weight"][:1], expected)
         expected = torch.from_numpy(recipe.value_for("last_linear.weight", (2, 2048)))
         assert torch.equal(network.state_dict()["xception.fc.weight"], expected)
+
+    def test_a_file_that_its_card_does_not_know(self, tmp_path: Path) -> None:
+        path = save_random(tmp_path / "a.safetensors", "dolos-patches", sha256="0" * 64)
+        with pytest.raises(WeightsHashError, match=r"a\.safetensors .* its card says 00000"):
+            build_network({"init": "pretrained", "pretrained": str(path)})
 
     def test_too_shallow_a_file(self, tmp_path: Path) -> None:
         path = save_random(tmp_path / "a.safetensors", "dolos-patches")

@@ -16,7 +16,8 @@ def test_presets_and_options_from_text() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("size", 8, "size must be from 32 to 4096 pixels"),
+        ("size", 8, "size must be from 32 to 4096 pixels, or 0 for that of the weights"),
+        ("size", -1, "size must be from 32 to 4096 pixels"),
         ("decision", "both", "no decision 'both'; known: label, map"),
         ("threshold", 2.0, r"threshold must be in \[0, 1\], or -1"),
         ("map_threshold", -3.0, r"map_threshold must be in \[0, 1\], or -1"),

@@ -6,15 +6,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PILImage
 
 from hostile import photo
 from methods.fakelocator.toys import random_network, save_network, save_parser, save_random
 from tamperscope import catalog
+from tamperscope.engines.precision import computing
 from tamperscope.errors import ConfigError, DataError, WeightsError, WeightsNotFoundError
+from tamperscope.face_parsing import networks
 from tamperscope.face_parsing.parts import PARTS
 from tamperscope.face_parsing.registry import load_parser
 from tamperscope.image import read_image
+from tamperscope.methods.fakelocator import localizer as localizer_module
 from tamperscope.methods.fakelocator.localizer import FakeLocatorLocalizer
 from tamperscope.methods.fakelocator.network import network_for
 from tamperscope.methods.fakelocator.preprocess import prepare, prepare_attention
@@ -191,6 +195,18 @@ def test_the_card_decides(tmp_path: Path) -> None:
     assert settings["threshold"] == 0.33
 
 
+def test_the_side_of_the_card(tmp_path: Path) -> None:
+    """Where the caller names none; the published one without either."""
+    network, image = random_network(), read_image(photo(100, 80))
+    told, silent = (
+        save_network(tmp_path / f"{side}.safetensors", network, side=side) for side in (96, 0)
+    )
+    for path, size, side in ((told, 0, 96), (silent, 0, 256), (told, 128, 128)):
+        localizer = load(path, size=size)
+        assert localizer.describe()["config"]["size"] == side  # type: ignore[call-overload, index]
+        assert localizer.raw(image)[0].shape == (side, side)
+
+
 def test_a_card_that_decides_otherwise_is_refused(tmp_path: Path) -> None:
     path = save_network(tmp_path / "net.safetensors", random_network(), decision={"margin": 1.0})
     with pytest.raises(WeightsError, match="decides by margin, which fakelocator does not know"):
@@ -226,6 +242,34 @@ def test_weights_that_do_not_ship_say_how_to_train_them(
     ask = {"fakelocator": network_for, "face-parser": load_parser}[name]
     with pytest.raises(WeightsNotFoundError, match=f"tamperscope train {name}"):
         ask(name)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
+def test_networks_run_in_the_precision_that_was_asked_for(
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    dtype: torch.dtype,
+) -> None:
+    seen: list[tuple[str, torch.dtype]] = []
+
+    def spy(room: str) -> Any:
+        def spied(device: torch.device, dtype: torch.dtype) -> Any:
+            assert device == torch.device("cpu")
+            seen.append((room, dtype))
+            return computing(device, dtype)
+
+        return spied
+
+    monkeypatch.setattr(localizer_module, "computing", spy("fakelocator"))
+    monkeypatch.setattr(networks, "computing", spy("parser"))
+    parser = save_parser(tmp_path / "parser.safetensors")
+    load(weights, parser=str(parser), precision=precision).localize(photo())
+    # Labels are always those of full precision.
+    assert seen == [("parser", torch.float32), ("fakelocator", dtype)]
 
 
 def test_half_precision_is_near(weights: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from methods.fakelocator.toys import NETWORK, random_network, save_random
-from tamperscope.errors import ConfigError, UnknownNameError, WeightsError
+from methods.fakelocator.toys import NETWORK, random_network, save_network, save_random
+from tamperscope.errors import ConfigError, UnknownNameError, WeightsError, WeightsHashError
 from tamperscope.face_parsing.attention import DEFAULT_WEIGHTS
 from tamperscope.methods.fakelocator.network import (
     FakeLocatorNetwork,
@@ -242,3 +242,15 @@ def test_weights_that_cannot_be_downloaded_are_one_line() -> None:
     with pytest.raises(ConfigError, match="imagenet.* could not be downloaded") as caught:
         build_network({**NETWORK, "encoder_weights": "imagenet"})
     assert "\n" not in str(caught.value)
+
+
+def test_an_encoder_starts_from_the_file_that_its_card_knows(tmp_path: Path) -> None:
+    trained = random_network(seed=5)
+    right, wrong = tmp_path / "right.safetensors", tmp_path / "wrong.safetensors"
+    save_network(right, trained)
+    save_network(wrong, trained, sha256="0" * 64)
+    built = build_network({**NETWORK, "encoder_weights": str(right)}).encoder.state_dict()
+    for key, value in trained.encoder.state_dict().items():
+        torch.testing.assert_close(built[key], value, rtol=1e-3, atol=1e-4)
+    with pytest.raises(WeightsHashError, match=r"wrong\.safetensors .* its card says 00000"):
+        build_network({**NETWORK, "encoder_weights": str(wrong)})

@@ -232,6 +232,32 @@ def test_the_same_picture_gives_the_same_maps() -> None:
     assert torch.equal(first.evidence, second.evidence)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("size", [(96, 128), (90, 117), (200, 300)])
+def test_mirrored_maps_are_the_mean_of_both_ways(size: tuple[int, int]) -> None:
+    """The maps of a mirror image are the mirror images of the maps."""
+    both, pixels = replace(NATIVE, mirror=True), photo(*size, seed=3)
+    network = tiny_network()
+    found, turned = look(network, pixels, both), look(network, pixels[:, ::-1].copy(), both)
+    assert found.evidence is not None
+    assert turned.evidence is not None
+    assert found.evidence.shape == (-(-size[0] // 4), -(-size[1] // 4))
+    plain = look(network, pixels)
+    assert plain.evidence is not None
+    assert float((found.evidence - plain.evidence).abs().max()) > 1e-3
+    if size[1] % 32 == 0:
+        assert torch.allclose(found.evidence, turned.evidence.flip(1), atol=1e-4)
+        assert torch.allclose(found.features, turned.features.flip(1), atol=1e-4)
+    lengths = found.features.norm(dim=2)
+    assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-5)
+
+
+def test_mirrored_blocks_begin_in_the_corner() -> None:
+    """Both ways the network sees sides that divide by four blocks, whatever the picture's."""
+    network = mean_colour()
+    look(bare(network), photo(90, 117, seed=1), replace(NATIVE, mirror=True))
+    assert network.seen == [(2, 3, 96, 128)]
+
+
 def test_networks_keep_no_gradients() -> None:
     found = look(tiny_network(), photo(32, 32))
     assert not found.features.requires_grad

@@ -65,11 +65,11 @@ DOLOS = Protocol(
     departures=(
         "a map that comes at the picture's size is read at the centres of the grid's cells for sm, "
         "and sm is left out for methods that name no grid; pictures are taken in the order of "
-        "their names"
+        "their names; masks are read as the set codes them"
     ),
     failure_rule=(
-        "a picture the method refuses counts as an empty mask with the lowest image score of its "
-        "kind, and is listed"
+        "a picture the method refuses counts as an empty mask with an image score of 0, in "
+        "`bench dolos` with the lowest of its kind, and is listed"
     ),
     numbers=(
         Number(

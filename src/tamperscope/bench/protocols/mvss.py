@@ -60,7 +60,7 @@ MVSS = Protocol(
     departures=(
         "a ground truth of another size than its picture is scaled to, where the original leaves "
         'the picture out; the image-level "F1" is 0, not undefined, where sensitivity and '
-        "specificity are both 0"
+        "specificity are both 0; masks are read as the set codes them"
     ),
     numbers=(
         Number(

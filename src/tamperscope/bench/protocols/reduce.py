@@ -22,9 +22,24 @@ Reducer = Callable[[Rows, str, Evaluation], Interval | None]
 
 
 def mean(rows: Rows, name: str, evaluation: Evaluation) -> Interval | None:
-    """Mean over the pictures that have the number; NaN is left out."""
-    values = [row[name] for row in rows if not math.isnan(row.get(name, math.nan))]
-    return mean_interval(values, evaluation)
+    """Mean over the pictures that have the number; NaN is left out. Where both classes have it,
+    their pictures are drawn apart: how many there are of each is no matter of chance.
+    """
+    known = [row for row in rows if not math.isnan(row.get(name, math.nan))]
+    parts = [[row for row in known if bool(row.get("tampered", 1)) == wanted] for wanted in (1, 0)]
+    if not all(parts):
+        return mean_interval([row[name] for row in known], evaluation)
+    shares = [len(part) / len(known) for part in parts]
+    tables = [np.array([[row[name]] for row in part], np.float64) for part in parts]
+    found = bootstrap.class_interval(
+        tables[0],
+        tables[1],
+        lambda tampered, authentic: shares[0] * tampered[..., 0] + shares[1] * authentic[..., 0],
+        level=evaluation.confidence,
+        resamples=evaluation.bootstrap_samples,
+        seed=evaluation.seed,
+    )
+    return plain(found)
 
 
 def ranking(statistic: bootstrap.Statistic, column: str = "image_score") -> Reducer:

@@ -232,7 +232,15 @@ def _from_mapping(path: Path, number: int, row: dict[str, Any]) -> Row:
         raise DataError(
             f"{path}: entry {number} names no picture: call its column {_IMAGE_COLUMNS[0]!r}"
         )
-    mask = next((low[k] for k in _MASK_COLUMNS if k in low), None)
+    named = next((k for k in _MASK_COLUMNS if k in low), None)
+    unknown = sorted(set(low) - {*_IMAGE_COLUMNS, "kind", "none"})
+    if named is None and unknown:
+        # Taken for a list without masks, every forged picture in it would be an authentic one.
+        raise DataError(
+            f"{path}: entry {number} has no mask column, but {', '.join(unknown)}: call the masks' "
+            f"column {_MASK_COLUMNS[0]!r}, empty for authentic pictures"
+        )
+    mask = None if named is None else low[named]
     return image, _mask(mask), low.get("kind") or None
 
 

@@ -330,7 +330,10 @@ def _work(
 
 def _jobs(plan: Plan, labels: Sequence[str], faces: Sequence[Face]) -> tuple[list[Job], int]:
     """The work that is left, and how many faces need none."""
-    done = output.finished(plan.folder, output.read_rows(plan.folder))
+    rows = output.read_rows(plan.folder)
+    done = output.finished(plan.folder, rows)
+    named = ((row.get("face"), row.get("source_sha256")) for row in rows.values())
+    sources = {str(face): str(sha256) for face, sha256 in named if face and sha256}
     todo = []
     for face in faces:
         wanted = _wanted(plan, labels, face)
@@ -341,6 +344,7 @@ def _jobs(plan: Plan, labels: Sequence[str], faces: Sequence[Face]) -> tuple[lis
         Job(
             faces=tuple(face for face, _ in chunk),
             done=frozenset().union(*(there for _, there in chunk)),
+            sources={face.id: sources[face.id] for face, _ in chunk if face.id in sources},
         )
         for chunk in chunks
     ]

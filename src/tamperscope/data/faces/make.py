@@ -23,10 +23,13 @@ from tamperscope.face_parsing.parts import Region
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Some faces, and those of their pictures that are there already."""
+    """Some faces, those of their pictures that are there already, and the sha256 of the picture
+    that each face had when these were made, by its id.
+    """
 
     faces: tuple[Face, ...]
     done: frozenset[str]
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -95,7 +98,7 @@ class Maker:
             DataError: a picture cannot be written.
         """
         outcome = Outcome(faces=len(job.faces))
-        prepared = self._prepare(job.faces, outcome)
+        prepared = self._prepare(job, outcome)
         for face in prepared:
             self._real(face, job, outcome)
             if self._plan.variants and self._chosen(face, "", 0) is None:
@@ -107,13 +110,17 @@ class Maker:
                 self._wholes(label, generator, prepared, job, outcome)
         return outcome
 
-    def _prepare(self, faces: Sequence[Face], outcome: Outcome) -> list[_Prepared]:
+    def _prepare(self, job: Job, outcome: Outcome) -> list[_Prepared]:
         prepared = []
-        for face in faces:
+        for face in job.faces:
             try:
                 found = read_face(face, numbering=self._plan.numbering, parser=self._parser)
             except (ImageError, DataError) as error:
                 outcome.failed.append((face.id, str(error)))
+                continue
+            if job.sources.get(face.id, found.sha256) != found.sha256:
+                why = "another picture than the set was begun with: build the set in another folder"
+                outcome.failed.append((face.id, why))
                 continue
             pixels, labels = square(found.pixels, found.labels, self._plan.size)
             prepared.append(

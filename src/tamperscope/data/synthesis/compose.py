@@ -33,13 +33,15 @@ def splice(
     fraction: float,
     *,
     camera: float = 0.0,
+    plain: float = 0.0,
     centred: float = regions.CENTRED,
 ) -> Forgery:
     """Paste an object of ``donor`` (or, without a mask, whatever a free shape cuts out of it) into
-    ``host``.
+    ``host``; with the chance ``plain`` the donor is taken as it is.
     """
     h, w = host.shape[:2]
-    donor = history.piece_history(rng, donor, camera=camera)
+    if not plain or rng.random() >= plain:
+        donor = history.piece_history(rng, donor, camera=camera)
     if donor_mask is None:
         mask = regions.free_shape(rng, (h, w), fraction, centred=centred)
         return _finish(rng, host, _fit(rng, donor, (h, w)), mask, "splice")

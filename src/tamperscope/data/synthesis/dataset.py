@@ -25,8 +25,20 @@ KINDS = (
     "regenerate",
     "pristine",
 )
+_SHARES = (
+    "several",
+    "centred",
+    "twins",
+    "as_is",
+    "shrunk",
+    "resaved",
+    "plain_donors",
+    "small",
+)
 _TRIES = 20
 """How often a twin is forged until something is."""
+_SHRUNK = 0.9
+"""Photos are shrunk at least so far: less hardly rids them of their traces."""
 _AGAIN = 3
 """Most forgeries that a picture gets beyond the first."""
 
@@ -36,7 +48,7 @@ class SynthesisConfig:
     """What to make.
 
     Attributes:
-        size: (h, w) in pixels of every sample.
+        size: (h, w) in pixels of every sample, or of all but those of ``small_size``.
         mixture: share of each kind of forgery (`KINDS`); need not sum to 1.
         min_fraction, max_fraction: share of the picture that is forged, log-uniform between them.
         val_share: share of the photos held back for validation.
@@ -58,6 +70,16 @@ class SynthesisConfig:
         as_is: chance that a photo large enough is a host as it lies on disk: its own scale and
             block grid, nothing done to it before the forgery. Untouched it gets no last save
             either, unless it is a twin. In [0, 1].
+        shrunk: chance that a photo larger than the sample is a host that was shrunk and nothing
+            else, as the pictures of web pages are; untouched like ``as_is``. In [0, 1].
+        resaved: share of those untouched photos (``as_is``, ``shrunk``) that get the last save all
+            the same, in [0, 1].
+        plain_donors: share of the pasted donors that are as they lie on disk but for what fits
+            them in: no degradation, save or tone of their own. In [0, 1].
+        small: share of the samples that have ``small_size`` instead of ``size``, in [0, 1].
+        small_size: (h, w) in pixels; the smaller it is, the more photos are shrunk for it.
+        same_size: so many samples in a row have the same size, an even number; a batch of as many
+            can be stacked.
         generators: names of what fills the regions of the kind ``regenerate`` (see
             `tamperscope.data.generators.registry`); networks run on the CPU.
         flip: mirror half of the samples; a mirrored JPEG keeps its block grid because the sizes are
@@ -89,10 +111,33 @@ class SynthesisConfig:
     centred: float = regions.CENTRED
     twins: float = 0.0
     as_is: float = 0.0
+    shrunk: float = 0.0
+    resaved: float = 0.0
+    plain_donors: float = 0.0
+    small: float = 0.0
+    small_size: tuple[int, int] = (192, 256)
+    same_size: int = 12
     generators: tuple[str, ...] = ("transposed", "nearest", "shuffle", "latent")
     flip: bool = True
 
     def __post_init__(self) -> None:
+        self._check_mixture()
+        if not 0 < self.min_fraction <= self.max_fraction < 0.5:
+            raise ConfigError("forged fractions need 0 < min_fraction <= max_fraction < 0.5")
+        if not 0 <= self.strong_saves <= 0.86 or not 0 <= self.camera <= 1:
+            raise ConfigError("strong_saves must be in [0, 0.86] and camera in [0, 1]")
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} {getattr(self, name)}: a share in [0, 1]")
+        if self.same_size < 2 or self.same_size % 2:
+            raise ConfigError(f"same_size {self.same_size}: an even number, at least 2")
+        if not 1 <= self.lowest_quality < 90:
+            raise ConfigError(f"lowest_quality {self.lowest_quality}: JPEG qualities of 1 to 89")
+        for size in (self.size, self.small_size):
+            if min(size) < 32 or any(s % 8 for s in size):
+                raise ConfigError(f"size {size}: both sides must be multiples of 8 and at least 32")
+
+    def _check_mixture(self) -> None:
         unknown = set(self.mixture) - set(KINDS)
         if unknown:
             raise ConfigError(
@@ -101,23 +146,20 @@ class SynthesisConfig:
         shares = list(self.mixture.values())
         if not all(0 <= v < math.inf for v in shares) or sum(shares) <= 0:
             raise ConfigError("the mixture needs non-negative shares that are not all zero")
-        if not 0 < self.min_fraction <= self.max_fraction < 0.5:
-            raise ConfigError("forged fractions need 0 < min_fraction <= max_fraction < 0.5")
-        if not 0 <= self.strong_saves <= 0.86 or not 0 <= self.camera <= 1:
-            raise ConfigError("strong_saves must be in [0, 0.86] and camera in [0, 1]")
-        chances = (self.several, self.centred, self.twins, self.as_is)
-        if not all(0 <= chance <= 1 for chance in chances):
-            raise ConfigError("several, centred, twins and as_is are shares in [0, 1]")
         if self.twins and not any(v for k, v in self.mixture.items() if k != "pristine"):
             raise ConfigError("twins need a kind of forgery: add one to the mixture")
         if self.mixture.get("regenerate") and not self.generators:
             raise ConfigError("the kind 'regenerate' needs generators: name at least one")
-        if not 1 <= self.lowest_quality < 90:
-            raise ConfigError(f"lowest_quality {self.lowest_quality}: JPEG qualities of 1 to 89")
-        if min(self.size) < 32 or any(s % 8 for s in self.size):
-            raise ConfigError(
-                f"size {self.size}: both sides must be multiples of 8 and at least 32"
-            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Host:
+    """What is forged, or left alone."""
+
+    pixels: NDArray[np.uint8]
+    objects: NDArray[np.bool_] | None
+    plain: bool
+    """Whether nothing was done to the photo, or it was shrunk alone."""
 
 
 class Synthesizer:
@@ -131,42 +173,43 @@ class Synthesizer:
         self._shares = [config.mixture[k] / total for k in self._kinds]
         self._painters: dict[str, Generator] = {}
 
-    def make(self, rng: np.random.Generator) -> compose.Forgery:
-        """A finished picture of ``config.size`` with its mask."""
+    def make(
+        self, rng: np.random.Generator, *, size: tuple[int, int] | None = None
+    ) -> compose.Forgery:
+        """A finished picture of ``size`` (``config.size``) with its mask."""
         kind = self._draw_kind(rng)
-        host, objects, as_is = self._frame(rng)
-        forged = self._alter(rng, kind, host, objects)
-        return self._save(rng, forged, last=not as_is or bool(forged.mask.any()))
+        host = self._frame(rng, size or self.config.size)
+        forged = self._alter(rng, kind, host)
+        last = not host.plain or bool(forged.mask.any())
+        if not last and self.config.resaved:
+            last = rng.random() < self.config.resaved
+        return self._save(rng, forged, last=last)
 
-    def make_twin(self, seed: np.random.SeedSequence, *, forged: bool) -> compose.Forgery:
+    def make_twin(
+        self, seed: np.random.SeedSequence, *, forged: bool, size: tuple[int, int] | None = None
+    ) -> compose.Forgery:
         """A forgery, or the picture that it was before it was forged, saved in the same way."""
         frame, forge, save = (np.random.default_rng(s) for s in seed.spawn(3))
-        host, objects, _ = self._frame(frame)
+        host = self._frame(frame, size or self.config.size)
+        altered = compose.pristine(host.pixels)
         if not forged:
-            return self._save(save, compose.pristine(host))
-        altered = compose.pristine(host)
+            return self._save(save, altered)
         for _ in range(_TRIES):
             kind = self._draw_kind(forge)
             if kind != "pristine":
-                altered = self._alter(forge, kind, host, objects)
+                altered = self._alter(forge, kind, host)
             if altered.mask.any():
                 break
         return self._save(save, altered)
 
-    def _alter(
-        self,
-        rng: np.random.Generator,
-        kind: str,
-        host: NDArray[np.uint8],
-        objects: NDArray[np.bool_] | None,
-    ) -> compose.Forgery:
-        forged = self._forge(rng, kind, host, objects)
+    def _alter(self, rng: np.random.Generator, kind: str, host: _Host) -> compose.Forgery:
+        forged = self._forge(rng, kind, host.pixels, host.objects)
         if self.config.several and forged.mask.any():
             forged = self._forge_again(rng, forged)
         if forged.mask.mean() > 0.5:
             # "Forged" means the minority here; a mask over half of the picture would turn the
             # labels round.
-            forged = compose.pristine(host)
+            forged = compose.pristine(host.pixels)
         return forged
 
     def _save(
@@ -215,17 +258,27 @@ class Synthesizer:
         objects: NDArray[np.bool_] | None,
     ) -> compose.Forgery:
         camera, centred = self.config.camera, self.config.centred
+        plain = self.config.plain_donors
         fraction = regions.area_fraction(rng, self.config.min_fraction, self.config.max_fraction)
         if kind == "splice-object":
             donor, donor_mask = self.pool.draw(rng, with_object=True)
             if donor_mask is not None and donor_mask.sum() > 64:
                 return compose.splice(
-                    rng, host, donor, donor_mask, fraction, camera=camera, centred=centred
+                    rng,
+                    host,
+                    donor,
+                    donor_mask,
+                    fraction,
+                    camera=camera,
+                    plain=plain,
+                    centred=centred,
                 )
             kind = "splice-shape"
         if kind == "splice-shape":
             donor = self.pool.draw(rng)[0]
-            return compose.splice(rng, host, donor, None, fraction, camera=camera, centred=centred)
+            return compose.splice(
+                rng, host, donor, None, fraction, camera=camera, plain=plain, centred=centred
+            )
         if kind == "regenerate":
             painter = self._generator(rng)
             return compose.regenerate(rng, host, objects, fraction, painter, centred=centred)
@@ -238,14 +291,12 @@ class Synthesizer:
             return own[kind](rng, host, objects, fraction, centred=centred)
         return compose.pristine(host)
 
-    def _frame(
-        self, rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_] | None, bool]:
-        """A photo brought to the sample's size, with its history, and whether it is as it lies on
-        disk. Otherwise half of the time its own block grid is kept.
+    def _frame(self, rng: np.random.Generator, size: tuple[int, int]) -> _Host:
+        """A photo brought to ``size``, with a past unless it is plain; half of those with a past
+        keep their own block grid.
         """
         photo, objects = self.pool.draw(rng)
-        h, w = self.config.size
+        h, w = size
         low = max(h / photo.shape[0], w / photo.shape[1])
         turn = (photo.shape[0] > photo.shape[1]) != (h > w) and photo.shape[0] != photo.shape[1]
         # Turned, a photo has its quantization tables on their side: no longer as it was on disk.
@@ -254,13 +305,23 @@ class Synthesizer:
             photo = np.ascontiguousarray(np.rot90(photo))
             objects = None if objects is None else np.ascontiguousarray(np.rot90(objects))
             low = max(h / photo.shape[0], w / photo.shape[1])
-        keep = as_is or (low <= 1.0 and rng.random() < 0.5)
+        shrunk = bool(self.config.shrunk) and not as_is and low < _SHRUNK
+        shrunk = shrunk and rng.random() < self.config.shrunk
+        keep = as_is or (not shrunk and low <= 1.0 and rng.random() < 0.5)
         factor = 1.0 if keep else low * float(np.exp(rng.uniform(0.0, 0.45)))
+        if shrunk:
+            factor = min(factor, _SHRUNK)
         if factor != 1.0:
-            size = (max(h, round(photo.shape[0] * factor)), max(w, round(photo.shape[1] * factor)))
-            photo = perturb.resize(photo, size, history.interpolation(rng))
+            scaled = (
+                max(h, round(photo.shape[0] * factor)),
+                max(w, round(photo.shape[1] * factor)),
+            )
+            if shrunk:
+                photo = history.shrink(rng, photo, scaled)
+            else:
+                photo = perturb.resize(photo, scaled, history.interpolation(rng))
             if objects is not None:
-                objects = perturb.resize(objects.astype(np.uint8), size, "nearest").astype(bool)
+                objects = perturb.resize(objects.astype(np.uint8), scaled, "nearest").astype(bool)
         y = int(rng.integers(photo.shape[0] - h + 1))
         x = int(rng.integers(photo.shape[1] - w + 1))
         if as_is or (keep and rng.random() < 0.6):
@@ -268,9 +329,10 @@ class Synthesizer:
         window = np.ascontiguousarray(photo[y : y + h, x : x + w])
         if objects is not None:
             objects = np.ascontiguousarray(objects[y : y + h, x : x + w])
-        if not as_is:
+        plain = as_is or shrunk
+        if not plain:
             window = history.camera_history(rng, window, camera=self.config.camera)
-        return window, objects, as_is
+        return _Host(pixels=window, objects=objects, plain=plain)
 
 
 class SynthesisDataset:
@@ -300,6 +362,7 @@ class SynthesisDataset:
     ) -> None:
         self.config = config if isinstance(config, SynthesisConfig) else config_from_dict(config)
         self.split, self.seed, self.length = split, seed, length
+        self._stream = 0 if split == "train" else 1
         photos = find_photos(
             Path(root),
             split=split,
@@ -316,17 +379,25 @@ class SynthesisDataset:
     def __len__(self) -> int:
         return self.length
 
+    def size_of(self, index: int) -> tuple[int, int]:
+        """(h, w) of sample ``index`` in pixels."""
+        if not self.config.small:
+            return self.config.size
+        run = np.random.SeedSequence([self.seed, self._stream, index // self.config.same_size, 3])
+        small = np.random.default_rng(run).random() < self.config.small
+        return self.config.small_size if small else self.config.size
+
     def forgery(self, index: int) -> compose.Forgery:
         """Sample ``index`` as arrays."""
         if not 0 <= index < self.length:
             raise IndexError(index)
-        stream = 0 if self.split == "train" else 1
+        size = self.size_of(index)
         if self.config.twins:
-            pair = np.random.SeedSequence([self.seed, stream, index // 2, 2])
+            pair = np.random.SeedSequence([self.seed, self._stream, index // 2, 2])
             if np.random.default_rng(pair).random() < self.config.twins:
-                return self.synthesizer.make_twin(pair, forged=index % 2 == 0)
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, stream, index]))
-        return self.synthesizer.make(rng)
+                return self.synthesizer.make_twin(pair, forged=index % 2 == 0, size=size)
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, self._stream, index]))
+        return self.synthesizer.make(rng, size=size)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         import torch

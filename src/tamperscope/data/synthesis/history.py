@@ -7,6 +7,7 @@ from typing import Literal, cast
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Resampling, fromarray
 
 from tamperscope import perturb
 from tamperscope.perturb.ops import Interpolation
@@ -40,6 +41,15 @@ def rescale(rng: np.random.Generator, image: Array, low: float, high: float) -> 
     h, w = image.shape[:2]
     size = (max(8, round(h * factor)), max(8, round(w * factor)))
     return perturb.resize(image, size, interpolation(rng))
+
+
+def shrink(rng: np.random.Generator, image: Array, size: tuple[int, int]) -> Array:
+    """Shrink to ``size`` (h, w) as web sites and data sets do: low-passed, so nothing aliases."""
+    if rng.random() < 0.35:
+        return perturb.resize(image, size, "area")
+    kernels = (Resampling.BILINEAR, Resampling.BICUBIC, Resampling.LANCZOS)
+    kernel = kernels[int(rng.integers(len(kernels)))]
+    return np.asarray(fromarray(image).resize(size[::-1], kernel), np.uint8)
 
 
 def tone(rng: np.random.Generator, image: Array, strength: float = 1.0) -> Array:

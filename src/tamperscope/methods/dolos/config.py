@@ -23,7 +23,8 @@ class DolosConfig:
     default leaves to the weights card how pictures are ranked.
 
     Attributes:
-        size: the picture is resized to ``size`` x ``size`` pixels, its aspect ratio not kept.
+        size: the picture is resized to ``size`` x ``size`` pixels, its aspect ratio not kept; 0 =
+            as the weights card says, else 299.
         resample: filter of that resizing: ``auto`` = the one on the weights card, else as the
             method is trained: ``lanczos`` for Patches and Grad-CAM from labels, ``bilinear`` for
             all others.
@@ -63,7 +64,7 @@ class DolosConfig:
         ConfigError: a value that is none of these.
     """
 
-    size: int = 299
+    size: int = 0
     resample: Resampling = "auto"
     upsampling: Upsampling = "bicubic"
     decision: DecisionRule = "threshold"
@@ -91,7 +92,8 @@ class DolosConfig:
                 raise ConfigError(
                     f"dolos has no {name} {value!r}; known: {', '.join(get_args(kind))}"
                 )
-        _check(71 <= self.size <= 4096, "size", "from 71 to 4096 pixels")
+        _check(self.size == 0 or 32 <= self.size <= 4096, "size",
+               "from 32 to 4096 pixels, or 0 for that of the weights")  # fmt: skip
         _check(self.min_cluster_size == 0 or self.min_cluster_size >= 2, "min_cluster_size",
                "at least 2, or 0 to scale with the grid")  # fmt: skip
         _check(self.min_samples >= 0, "min_samples", "0 or more")

@@ -134,7 +134,7 @@ class DolosLocalizer(BaseLocalizer):
 
 
 def _resolved(config: DolosConfig, network: DolosNetwork, card: WeightsCard | None) -> DolosConfig:
-    """``auto`` and negative values replaced by what the weights card or the method says."""
+    """``auto``, size 0 and negative values replaced by what the weights card or the method says."""
     decision = card_decision(card, (*_FROM_CARD, *_CALIBRATION), "dolos")
     chosen = left_to_card(config, _FROM_CARD, decision)
     resample = config.resample
@@ -146,7 +146,8 @@ def _resolved(config: DolosConfig, network: DolosNetwork, card: WeightsCard | No
     rule = config.image_score
     if rule == "auto" and "image_top" in decision:
         rule = "top"
-    return replace(config, resample=resample, image_score=rule, **chosen)  # type: ignore[arg-type]
+    size = config.size or (0 if card is None else card.side) or network.input_size
+    return replace(config, size=size, resample=resample, image_score=rule, **chosen)  # type: ignore[arg-type]
 
 
 def _calibration(config: DolosConfig, card: WeightsCard | None) -> tuple[float, float] | None:

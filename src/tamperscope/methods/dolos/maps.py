@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tamperscope.attribution import grad_cam, heat_map
 from tamperscope.engines import Runner
+from tamperscope.engines.precision import computing
 from tamperscope.methods.dolos.network import DolosNetwork, GradCamNetwork
 
 FAKE = 1
@@ -44,7 +45,7 @@ def answer(
     if isinstance(network, GradCamNetwork):
         outputs = _explained(network, batch, dtype)
     else:
-        with torch.inference_mode(), _reduced(device, dtype):
+        with torch.inference_mode(), computing(device, dtype):
             outputs = network(batch) if isinstance(network, Runner) else network.deciding(batch)
     if "cam" in outputs:
         cam = outputs["cam"][0].cpu().numpy()
@@ -76,26 +77,24 @@ def _map(
 
 def _explained(network: GradCamNetwork, batch: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     def run(x: Tensor) -> dict[str, Tensor]:
-        with _reduced(x.device, dtype):
+        with computing(x.device, dtype):
             outputs: dict[str, Tensor] = network(x)
         return outputs
 
-    found = grad_cam(
-        run,
-        network.xception.block(network.feature_block),
-        batch,
-        lambda outputs: outputs["label_logits"][:, FAKE],
-    )
+    # The way back is computed out here.
+    with computing(batch.device, torch.float32):
+        found = grad_cam(
+            run,
+            network.xception.block(network.feature_block),
+            batch,
+            lambda outputs: outputs["label_logits"][:, FAKE],
+        )
     label = found.output["label_logits"]
     return {"features": found.activation, "cam": found.cam, "label_logits": label}
 
 
-def _reduced(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
-
-
 def _label(logits: Tensor | None) -> NDArray[np.float64] | None:
-    return None if logits is None else logits[0].detach().double().cpu().numpy()
+    return None if logits is None else logits[0].detach().cpu().double().numpy()
 
 
 def _last_axis(features: Tensor) -> NDArray[np.float32]:

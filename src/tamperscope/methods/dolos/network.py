@@ -27,13 +27,12 @@ from tamperscope.errors import (
 from tamperscope.methods.dolos.preprocess import INPUT_SIZE
 from tamperscope.weights import (
     LoadedWeights,
-    card_for,
     detect_kind,
+    find,
     load_state,
     load_weights,
     native_state,
     published_options,
-    resolve,
 )
 
 Method = Literal["patches", "attention", "gradcam"]
@@ -302,8 +301,8 @@ def load_pretrained(
     Raises:
         WeightsError: or a subclass; the network is unchanged then.
     """
-    path = resolve(name_or_path)
-    state = load_state(path)
+    path, card = find(name_or_path)
+    state = load_state(path, sha256=None if card is None else card.sha256)
     state = native_state(state, detect_kind(state))
     own = network.state_dict()
     found = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
@@ -369,8 +368,7 @@ def network_for(
         WeightsError: not found, damaged, or for another method.
         UnknownNameError: no such name.
     """
-    path = resolve(name_or_path)
-    card = card_for(name_or_path) or card_for(path)
+    path, card = find(name_or_path)
     if card is not None:
         if not card.method.startswith("dolos"):
             raise WeightsError(f"{name_or_path} is for the method {card.method!r}, not {method}")

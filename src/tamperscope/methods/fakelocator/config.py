@@ -5,7 +5,6 @@ from typing import Any, Literal, get_args
 
 from tamperscope.errors import ConfigError
 from tamperscope.methods.common import resolve_options
-from tamperscope.methods.fakelocator.network import INPUT_SIZE
 
 DecisionRule = Literal["label", "map"]
 
@@ -15,16 +14,18 @@ class FakeLocatorConfig:
     """How a picture becomes a map, a mask and a score.
 
     Attributes:
-        size: the picture is squeezed into ``size`` x ``size`` pixels.
+        size: the picture is squeezed into ``size`` x ``size`` pixels; 0 = as the weights card says,
+            else 256.
         parser: what labels the parts of the face, for the attention and for the parts by name:
             ``shipped``, a file or name that `tamperscope.face_parsing.registry.load_parser` takes,
             or ``none``: then attention is one everywhere and no part is named.
         face_share: a picture whose inner face (skin, eyes, nose, mouth) covers a smaller share than
             this counts as one without a face: attention is one everywhere, no part is named.
         decision: what tells fake pictures from real ones and gives the image score: the ``label``
-            branch, its probability of fake; or the ``map``, its mean.
+            branch, its probability of fake, calibrated where the weights card has what it takes; or
+            the ``map``, its mean.
         image_threshold: of ``label``: pictures are fake whose probability is strictly above it;
-            negative = the one on the weights card, else 0.5, the larger of the two logits.
+            negative = the one on the weights card, else 0.5.
         map_threshold: of ``map``, the tau of the mean fakeness; negative = the one on the weights
             card, else 0.02, five grey levels.
         threshold: pixels of strictly greater fakeness make the mask of a fake picture, real ones
@@ -41,7 +42,7 @@ class FakeLocatorConfig:
         ConfigError: a value that is none of these.
     """
 
-    size: int = INPUT_SIZE
+    size: int = 0
     parser: str = "shipped"
     face_share: float = 0.02
     decision: DecisionRule = "label"
@@ -59,7 +60,8 @@ class FakeLocatorConfig:
         if self.decision not in get_args(DecisionRule):
             known = ", ".join(get_args(DecisionRule))
             raise ConfigError(f"fakelocator has no decision {self.decision!r}; known: {known}")
-        _check(32 <= self.size <= 4096, "size", "from 32 to 4096 pixels")
+        right = self.size == 0 or 32 <= self.size <= 4096
+        _check(right, "size", "from 32 to 4096 pixels, or 0 for that of the weights")
         _check(bool(self.parser), "parser", "'shipped', 'none', or a name or file")
         _check(0 <= self.face_share <= 1, "face_share", "a share in [0, 1]")
         for name in ("opening", "closing"):

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from tamperscope.engines import Engine
+from tamperscope.engines.precision import computing
 from tamperscope.face_parsing.parser import FaceParser, parse_face
 from tamperscope.face_parsing.parts import renumber
 from tamperscope.face_parsing.registry import load_parser
@@ -93,7 +94,9 @@ class FakeLocatorLocalizer(BaseLocalizer):
         )
         known = card_decision(weights.card, (*FROM_CARD, *CALIBRATION), "fakelocator")
         chosen = left_to_card(config, FROM_CARD, known)
-        self._config = replace(config, **chosen)  # type: ignore[arg-type]
+        side = 0 if weights.card is None else weights.card.side
+        size = config.size or side or network.input_size
+        self._config = replace(config, size=size, **chosen)  # type: ignore[arg-type]
         scale, bias = (known.get(name, default) for name, default in CALIBRATION.items())
         self._calibration = (scale, bias)
         self._network = network.eval().requires_grad_(False).to(self._device)
@@ -171,15 +174,11 @@ class FakeLocatorLocalizer(BaseLocalizer):
         if labels is not None and self._network.uses_attention:
             attention = prepare_attention(labels, self._network.attention_weights)[None]
             attention = attention.to(self._device)
-        reduced = self._dtype != torch.float32
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, dtype=self._dtype, enabled=reduced),
-        ):
+        with torch.inference_mode(), computing(self._device, self._dtype):
             outputs = self._network(x, attention)
         return Fakeness(
             scores=outputs["map_logits"].float().sigmoid()[0, 0].cpu().numpy(),
-            label=outputs["label_logits"][0].double().cpu().numpy(),
+            label=outputs["label_logits"][0].cpu().double().numpy(),
             embedding=outputs["embedding"][0].float().cpu().numpy(),
             labels=labels,
         )

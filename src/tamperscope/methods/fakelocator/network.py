@@ -17,11 +17,10 @@ from tamperscope.errors import ConfigError, WeightsError, WeightsMismatchError, 
 from tamperscope.face_parsing.attention import DEFAULT_WEIGHTS, part_weights
 from tamperscope.weights import (
     LoadedWeights,
-    card_for,
+    find,
     list_weights,
     load_state,
     load_weights,
-    resolve,
 )
 
 Attention = Literal["none", "parts"]
@@ -199,7 +198,8 @@ def _is_ours(weights: str) -> bool:
 
 def _start_encoder(encoder: nn.Module, name_or_path: str) -> None:
     """Fill an encoder, in place, with the network of ours that begins with the same layers."""
-    state = load_state(resolve(name_or_path))
+    path, card = find(name_or_path)
+    state = load_state(path, sha256=None if card is None else card.sha256)
     own = encoder.state_dict()
     prefixes = {"", *(key.partition(".")[0] + "." for key in state)}
     for prefix in sorted(prefixes):
@@ -370,8 +370,7 @@ def network_for(
         WeightsError: not found, damaged, without a card, or for another method.
         UnknownNameError: no such name.
     """
-    path = resolve(name_or_path)
-    card = card_for(name_or_path) or card_for(path)
+    path, card = find(name_or_path)
     if card is None:
         raise WeightsError(
             f"{path} has no card beside it, so its network is unknown: "

@@ -31,11 +31,13 @@ class FocalConfig:
             the maps of the whole picture come on top, about 80 bytes for each of its pixels.
         align: for ``native``: look for the grid of JPEG blocks in pictures that do not come as a
             JPEG file, crops and screenshots, and lay the network's own on it.
+        mirror: for ``native``: the mean of what the networks say of the picture and of its mirror
+            image; better by little, at twice the networks' time.
         network_pixels: for ``native``: a picture with more pixels is shrunk to so many before the
             networks see it, which is faster and loses what is small or faint; 0 = never.
         clustering: ``seeded``: two-means on the sphere started from the network's evidence (needs
-            an evidence head; ours); ``kmeans``: cosine k-means, k = 2, as released; ``hdbscan``: as
-            published.
+            an evidence head; ours); ``kmeans``: k-means by the largest inner product, k = 2, as
+            released; ``hdbscan``: as published.
         min_cluster_size, min_samples, metric: of HDBSCAN; ``min_samples`` 0 = as
             ``min_cluster_size``.
         approximation: ``none``: HDBSCAN of all vectors; ``subsample``: of 8,192, the others join
@@ -78,6 +80,7 @@ class FocalConfig:
     tile: int = 1024
     overlap: int = 128
     align: bool = True
+    mirror: bool = False
     network_pixels: int = 0
     clustering: Clustering = "seeded"
     min_cluster_size: int = 200

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tamperscope.backbones import fuse_features, preprocess
+from tamperscope.backbones.base import pad_to_multiple
+from tamperscope.engines.precision import computing
 from tamperscope.methods.focal.config import FocalConfig
 from tamperscope.methods.focal.copies import find_copies
-from tamperscope.methods.focal.grid import SMALLEST, block_offset
+from tamperscope.methods.focal.grid import PERIOD, SMALLEST, block_offset
 from tamperscope.methods.focal.network import FocalNetwork
 
 
@@ -170,11 +172,27 @@ def _forward(
     x = x.to(device)
     if device.type != "mps":
         x = x.contiguous(memory_format=torch.channels_last)
-    reduced = dtype != torch.float32
-    with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=reduced):
+    with torch.inference_mode(), computing(device, dtype):
         out = network(x)
     evidence = out.get("evidence")
     return out["features"].float().cpu(), None if evidence is None else evidence.float().cpu()
+
+
+def _both_ways(
+    network: FocalNetwork, x: Tensor, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor | None]:
+    """As `_forward`, the mean of what is said of a picture and of its mirror image.
+
+    It is extended first, so that the blocks of the mirror image begin in its corner as well.
+    """
+    rows, columns = (-(-side // network.stride) for side in x.shape[2:])
+    whole = pad_to_multiple(x, 4 * PERIOD)
+    features, evidence = _forward(network, torch.cat([whole, whole.flip(3)]), device, dtype)
+    unit = F.normalize(features, dim=1)
+    both = (unit[:1] + unit[1:].flip(3)) / 2
+    mean = None if evidence is None else (evidence[:1] + evidence[1:].flip(3)) / 2
+    cut = (..., slice(rows), slice(columns))
+    return both[cut], None if mean is None else mean[cut]
 
 
 def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
@@ -230,7 +248,8 @@ def _tiled(
     total = torch.zeros(rows, columns)
     for (y0, y1), (x0, x1) in _tiles(h, w, config):
         tile = preprocess(np.ascontiguousarray(pixels[y0:y1, x0:x1]), "native")[None]
-        f, e = _forward(network, tile, device, dtype)
+        look = _both_ways if config.mirror else _forward
+        f, e = look(network, tile, device, dtype)
         r, c, (n, m) = y0 // s, x0 // s, f.shape[-2:]
         weight = torch.outer(
             _ramp(n, y0 > 0, y1 < h, config.overlap // s),

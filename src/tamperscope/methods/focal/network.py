@@ -17,11 +17,10 @@ from tamperscope.backbones.base import Backbone
 from tamperscope.errors import WeightsError, unknown
 from tamperscope.weights import (
     LoadedWeights,
-    card_for,
     detect_kind,
+    find,
     load_state,
     load_weights,
-    resolve,
 )
 
 _KEYS = ("backbone", "options", "dim", "evidence")
@@ -125,8 +124,7 @@ def network_for(name_or_path: str | os.PathLike[str]) -> tuple[FocalNetwork, Loa
         WeightsError: not found, damaged, not for this network, or of no known kind.
         UnknownNameError: no such name.
     """
-    path = resolve(name_or_path)
-    card = card_for(name_or_path) or card_for(path)
+    path, card = find(name_or_path)
     if card is not None and card.method != "focal":
         raise WeightsError(f"{name_or_path} is for the method {card.method!r}, not for focal")
     if card is not None:

@@ -13,7 +13,11 @@ from tamperscope.face_parsing.attention import attention_map
 from tamperscope.face_parsing.parser import FaceParser, parse_face
 from tamperscope.face_parsing.registry import load_parser
 from tamperscope.image import read_image
+from tamperscope.methods.fakelocator.config import FakeLocatorConfig
+from tamperscope.methods.fakelocator.decision import has_face
 from tamperscope.methods.fakelocator.preprocess import squeeze_labels
+
+_FACE_SHARE = FakeLocatorConfig().face_share
 
 Labels = NDArray[np.uint8]
 
@@ -51,12 +55,15 @@ class FaceLabels:
             )
 
     def attention(self, pair: FacePair, size: int) -> NDArray[np.float32]:
-        """(size, size) float32 in [0, 1]."""
+        """(size, size) float32 in [0, 1]; one everywhere where no face is seen, as when run."""
         path = pair.real or pair.image
         key = (pair.face if pair.face in self.labelled else str(path), size)
         if key not in self._known:
             self._known[key] = self._labels(pair.face, path, size)
-        return attention_map(self._known[key], self.weights)
+        labels = self._known[key]
+        if not has_face(labels, _FACE_SHARE):
+            return np.ones((size, size), np.float32)
+        return attention_map(labels, self.weights)
 
     def _labels(self, face: str, path: Path, size: int) -> Labels:
         if face in self.labelled:

@@ -6,7 +6,6 @@ of a kind comes up once before any comes up twice.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -154,7 +153,7 @@ class DolosSource(draws.Turns[Picture]):
     ) -> None:
         super().__init__(groups, seed=seed)
         self.config, self.geometry = config, geometry
-        self._read = lru_cache(maxsize=None if config.cache else 1)(_read)
+        self._read = draws.Remembered(_read, most=None if config.cache else 1)
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         kind, picture = self.draw(index)

@@ -1,9 +1,9 @@
 """Random choices of the tasks that read pictures from disk. All follow from their arguments."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Generic, Literal, TypeVar
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import lru_cache, partial
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,24 @@ REAL = "real"
 
 Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+Found = TypeVar("Found")
+
+
+class Remembered(Generic[Key, Found]):
+    """A function whose last ``most`` answers are kept, all of them where that is None. Unlike what
+    `lru_cache` makes it can be sent to another process, where it starts empty.
+    """
+
+    def __init__(self, function: Callable[[Key], Found], *, most: int | None) -> None:
+        self._function, self._most = function, most
+        self._cached = lru_cache(maxsize=most)(function)
+
+    def __call__(self, key: Key) -> Found:
+        return self._cached(key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Remembered, most=self._most), (self._function,)
 
 
 @lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ of a kind comes up once before any comes up twice.
 
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ class FakenessSource(draws.Turns[FacePair]):
     ) -> None:
         super().__init__(groups, seed=seed)
         self.config, self.size, self.labels = config, size, labels
-        self._read = lru_cache(maxsize=None if config.cache else 1)(_reader(size))
+        self._read = draws.Remembered(partial(_read, size=size), most=None if config.cache else 1)
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         kind, pair = self.draw(index)
@@ -226,12 +226,9 @@ def _window(
     return slices[0], slices[1]
 
 
-def _reader(size: int) -> Any:
-    def read(path: Path) -> Pixels:
-        pixels = read_image(path).pixels
-        if pixels.shape[:2] == (size, size):
-            return pixels
-        picture = PILImage.fromarray(pixels).resize((size, size), PILImage.Resampling.BILINEAR)
-        return np.asarray(picture)
-
-    return read
+def _read(path: Path, *, size: int) -> Pixels:
+    pixels = read_image(path).pixels
+    if pixels.shape[:2] == (size, size):
+        return pixels
+    picture = PILImage.fromarray(pixels).resize((size, size), PILImage.Resampling.BILINEAR)
+    return np.asarray(picture)

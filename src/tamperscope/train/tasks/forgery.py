@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tamperscope.errors import ConfigError
 from tamperscope.train.batches import SampleSource, to_network
 from tamperscope.train.config import Recipe
 from tamperscope.train.objective import area_mean, mixed_cells, training_loss
@@ -35,13 +36,24 @@ class ForgeryTask:
         self.recipe = recipe
 
     def source(self, data_root: Path, split: str) -> SampleSource:
-        """On-the-fly forgeries of the photos below ``data_root``, as ``data.synthesis`` says."""
-        from tamperscope.data.synthesis.dataset import SynthesisDataset
+        """On-the-fly forgeries of the photos below ``data_root``, as ``data.synthesis`` says.
+
+        Raises:
+            ConfigError: samples of two sizes would meet in a batch.
+        """
+        from tamperscope.data.synthesis.dataset import SynthesisDataset, config_from_dict
 
         recipe, train = self.recipe, split == "train"
+        synthesis, batch = config_from_dict(dict(recipe.data.synthesis)), recipe.optim.batch_size
+        if synthesis.small and synthesis.same_size % batch:
+            raise ConfigError(
+                f"data.synthesis.same_size = {synthesis.same_size} does not divide into batches of"
+                f" {batch}, which need pictures of one size; set same_size to a multiple of"
+                " optim.batch_size"
+            )
         length = recipe.schedule.total_samples + recipe.optim.batch_size
         source: SampleSource = SynthesisDataset(
-            dict(recipe.data.synthesis),
+            synthesis,
             split="train" if train else "val",
             root=data_root,
             seed=recipe.run.seed if train else recipe.data.val_seed,
@@ -117,6 +129,7 @@ def summarize(records: Iterable[Record], loss: LossConfig) -> dict[str, float]:
         "contrastive": loss.contrastive_weight,
         "bce": loss.bce_weight,
         "dice": loss.dice_weight,
+        "image": loss.image_weight,
     }
     return {"loss": sum(w * means.get(name, 0.0) for name, w in weights.items()), **means}
 

@@ -1,7 +1,7 @@
 """Labelled faces for a face parser: found on disk, kept small in memory, changed when drawn."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,9 @@ class ParsingSource:
 
     def __init__(self, faces: list[Face], config: ParsingConfig, *, seed: int) -> None:
         self.faces, self.config, self.seed = faces, config, seed
-        self._read = lru_cache(maxsize=None)(_reader(config.stored, config.numbering))
+        self._read = draws.Remembered(
+            partial(_read, size=config.stored, numbering=config.numbering), most=None
+        )
 
     def __getitem__(self, index: int) -> Mapping[str, Any]:
         rng = draws.sample_rng(self.seed, index)
@@ -80,7 +82,7 @@ class HeldBackFaces:
 
     def __init__(self, faces: list[Face], config: ParsingConfig) -> None:
         self.faces = faces
-        self._read = _reader(config.val_size or config.size, config.numbering)
+        self._read = partial(_read, size=config.val_size or config.size, numbering=config.numbering)
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -153,14 +155,11 @@ def _soften(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     return perturb.resize(small, (h, w), "bilinear")
 
 
-def _reader(size: int, numbering: str) -> Any:
-    def read(face: Face) -> tuple[Pixels, Labels]:
-        found = read_face(face, numbering=numbering)
-        square = (size, size)
-        pixels = perturb.resize(np.ascontiguousarray(found.pixels), square, "area")
-        return pixels, perturb.resize(np.ascontiguousarray(found.labels), square, "nearest")
-
-    return read
+def _read(face: Face, *, size: int, numbering: str) -> tuple[Pixels, Labels]:
+    found = read_face(face, numbering=numbering)
+    square = (size, size)
+    pixels = perturb.resize(np.ascontiguousarray(found.pixels), square, "area")
+    return pixels, perturb.resize(np.ascontiguousarray(found.labels), square, "nearest")
 
 
 def _sample(pixels: Pixels, labels: Labels) -> Mapping[str, Any]:

@@ -6,6 +6,11 @@ import { number, scaleName } from "./words.js";
 const CLOSEST = 64; // screen pixels for one pixel of the picture
 const STEP = 1.25;
 
+// Until another picture is open the last one may be drawn once more, when its bitmap is closed.
+function there(picture) {
+  return Boolean(picture) && picture.width > 0;
+}
+
 export class Viewer {
   constructor(host, template, { onChange, onPoint, onKey, onSplit }) {
     Object.assign(this, { host, template, onChange, onPoint, onKey, onSplit });
@@ -283,7 +288,7 @@ export class Viewer {
     const thickness = Math.max(1, window.devicePixelRatio || 1) * 1.6;
     const draw = (source) => context.drawImage(source, place.x, place.y, place.width, place.height);
     if (!entry.layers || mode === "picture") {
-      if (entry.picture) { draw(entry.picture); }
+      if (there(entry.picture)) { draw(entry.picture); }
     } else if (mode === "heat") {
       draw(entry.layers.opaque);
     } else if (mode === "mask") {
@@ -299,7 +304,7 @@ export class Viewer {
     const { opacity, contour } = this.look;
     const draw = (source) => context.drawImage(source, place.x, place.y, place.width, place.height);
     context.globalAlpha = 1;
-    if (entry.picture) { draw(entry.picture); }
+    if (there(entry.picture)) { draw(entry.picture); }
     context.fillStyle = `rgb(0 0 0 / ${0.3 * opacity})`;
     context.fillRect(place.x, place.y, place.width, place.height);
     context.globalAlpha = opacity;
@@ -319,7 +324,7 @@ export class Viewer {
     context.rect(0, 0, edge, height);
     context.clip();
     context.clearRect(0, 0, width, height);
-    if (picture) { context.drawImage(picture, place.x, place.y, place.width, place.height); }
+    if (there(picture)) { context.drawImage(picture, place.x, place.y, place.width, place.height); }
     context.restore();
     const ratio = window.devicePixelRatio || 1;
     context.fillStyle = "#fff";
