@@ -530,6 +530,38 @@ def test_resume_adds_a_missing_report_without_running_again(
     assert json.loads((OUT / "a.json").read_text())["outputs"]["report"] == "a.html"
 
 
+def test_resume_examines_again_where_the_scores_for_a_report_are_damaged(
+    cli: Cli, picture: Picture, method: BrightIsForged
+) -> None:
+    picture("a.png")
+    cli("localize", "a.png")
+    scores = OUT / "a.npz"
+    scores.write_bytes(scores.read_bytes()[:99])
+    for skipped in (False, True):
+        result = cli("localize", "a.png", "--resume", "--report", "--json")
+        assert result.exit_code == 0
+        assert [line["skipped"] for line in lines(result)] == [skipped]
+    assert len(method.calls) == 2
+    assert Localization.load(scores).flagged
+
+
+def test_pictures_that_no_folder_holds_together_are_known_by_their_whole_paths(
+    cli: Cli, picture: Picture, method: BrightIsForged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commonpath(paths: object) -> str:
+        # What Windows says of pictures on two drives.
+        raise ValueError("Paths don't have the same drive")
+
+    first, second = picture("one/a.png"), picture("two/a.png", bright=0)
+    monkeypatch.setattr("tamperscope.cli._inputs.os.path.commonpath", commonpath)
+    result = cli("localize", str(first), str(second), "--report", "--json")
+    assert result.exit_code == 0
+    assert method.calls == [first.resolve().as_posix(), second.resolve().as_posix()]
+    stems = [str(line["outputs"]["mask"]) for line in lines(result)]  # type: ignore[index]
+    assert len(set(stems)) == 2
+    assert {"index.html", *stems} <= names()
+
+
 def test_two_copies_each_keep_their_own_result(
     cli: Cli, picture: Picture, method: BrightIsForged
 ) -> None:

@@ -78,12 +78,13 @@ def test_the_map_itself_is_shown_in_grey_levels(fakeness: Make, method_card: Met
 
 
 def test_parts_by_name_the_highest_first(fakeness: Make, method_card: MethodCard) -> None:
-    parts = {"hair": 0.02, "mouth": 0.708, "eyes": 1.0, "<b>": 0.0}
+    parts = {"hair": 0.02, "mouth": 0.708, "eyes": 1.0, "skin": 0.998, "ears": 0.004, "<b>": 0.0}
     result = fakeness(parts=parts, picture="fake")
     assert wording.parts(result) == [
-        ("eyes", "1.00"), ("mouth", ".71"), ("hair", ".02"), ("<b>", ".00"),
+        ("eyes", "1.00"), ("skin", "> .99"), ("mouth", ".71"), ("hair", ".02"), ("ears", "< .01"),
+        ("<b>", ".00"),
     ]  # fmt: skip
-    assert wording.verdict(result).endswith("score 0.87 (eyes 1.00, mouth .71, hair .02)")
+    assert wording.verdict(result).endswith("score 0.87 (eyes 1.00, skin > .99, mouth .71)")
     text = page(result, method_card)
     assert '<th scope="row">mouth</th><td><div>.71</div></td>' in text
     assert "&lt;b&gt;" in text

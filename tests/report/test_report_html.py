@@ -91,6 +91,22 @@ def test_page_says_what_it_must(
         assert part in text
 
 
+def test_the_edge_of_the_mask_has_a_level_only_where_a_level_made_it(
+    make_result: Make, method_card: MethodCard, mask: np.ndarray
+) -> None:
+    sentence = "The edge of the mask lies at 0.50 on its scale."
+    marked = make_result(mask)
+    assert sentence in Page(page_of(marked, method_card)).text
+    empty = make_result(np.zeros_like(mask))
+    notes: dict[str, Any] = {"foreground": {"forged": [1]}}
+    clustered = replace(marked, provenance=replace(marked.provenance, notes=notes))
+    for result in (empty, clustered):
+        text = Page(page_of(result, method_card)).text
+        assert "edge of the mask lies" not in text
+        assert "untouched places were equally common" in text
+        assert "Kind of map: probability." in text
+
+
 def test_a_clean_picture_is_not_called_authentic(
     make_result: Make, method_card: MethodCard
 ) -> None:
@@ -217,6 +233,7 @@ def test_index_puts_what_was_found_before_higher_scores_without_a_region() -> No
     found = replace(entry("found", 0.3), flagged=True)
     page = Page(index_page([entry("clean", 0.9), found]))
     assert page.text.index("found nothing") < page.text.index("clean nothing")
+    assert "2 pictures examined: marked ones first, then by score" in page.text
 
 
 @pytest.mark.parametrize(
@@ -253,6 +270,31 @@ def test_percent(share: float, text: str) -> None:
     assert wording.percent(share) == text
 
 
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [
+        (0.0, "0.00"),
+        (1e-6, "< 0.01"),
+        (0.0049, "< 0.01"),
+        (0.0051, "0.01"),
+        (0.874, "0.87"),
+        (0.9949, "0.99"),
+        (0.9951, "> 0.99"),
+        (1 - 1e-9, "> 0.99"),
+        (1.0, "1.00"),
+    ],
+)
+def test_a_score_is_never_a_false_0_or_1(
+    score: float, text: str, make_result: Make, method_card: MethodCard, mask: np.ndarray
+) -> None:
+    assert wording.score(score) == text
+    result = make_result(mask, image_score=score)
+    assert f"score {text}" in wording.verdict(result)
+    assert f"Here it is {text}." in wording.explain_score(result)
+    assert f"{text} Suspicious region" in Page(page_of(result, method_card)).text
+    assert f"{text} a nothing found" in Page(index_page([entry("a", score)])).text
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
 def test_percent_refuses_what_is_no_share(share: float) -> None:
     with pytest.raises(ConfigError, match=r"a share lies in \[0, 1\]"):
@@ -278,8 +320,13 @@ def test_a_region_that_stands_twice_is_put_in_words(
     pair = {"confidence": 0.93, "boxes": [[0, 0, 9, 9], [20, 3, 29, 12]]}
     notes: dict[str, Any] = {**plain.provenance.notes, "copied": [pair]}
     twice = replace(plain, provenance=replace(plain.provenance, notes=notes))
-    assert ("twice" in wording.verdict(twice)) == flagged
+    # Frames are drawn around both places, whether or not the score was high enough for a mask.
+    assert "a region stands in the picture twice" in wording.verdict(twice)
+    assert "nothing found" not in wording.verdict(twice)
+    assert ("none is marked" in wording.verdict(twice)) != flagged
     assert "compare the two places" in wording.explain_score(twice)
+    assert "No region stood out" not in wording.explain_score(twice)
+    assert ("No region was marked" in wording.explain_score(twice)) != flagged
     assert "twice" not in wording.verdict(plain) + wording.explain_score(plain)
     assert "Light blue frames" in page_of(twice, method_card)
     assert "Light blue frames" not in page_of(plain, method_card)

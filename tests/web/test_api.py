@@ -3,16 +3,18 @@
 import base64
 import json
 import socket
+import tempfile
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 
 from hostile import BROKEN, Broken, encode, photo
 from tamperscope.web import schemas
+from tamperscope.web.answers import SECURITY_HEADERS
 from tamperscope.web.app import LOCALIZE_QUERY
 from tamperscope.web.config import MethodChoice
-from tamperscope.web.guard import SECURITY_HEADERS
 from web.service import Running, config, picture, pixels_of, problem, running, truth
 
 
@@ -35,6 +37,15 @@ def test_a_form_is_answered_with_the_mask(service: Running) -> None:
     assert np.array_equal(pixels_of(answer.mask.base64) == 255, truth())
     assert (answer.map, answer.overlay, answer.picture, answer.report) == (None,) * 4
     assert response.headers["Server-Timing"].startswith("queue;dur=")
+
+
+def test_a_turned_picture_is_answered_with_its_turn(service: Running) -> None:
+    assert service.send(picture()).json()["orientation"] == 1
+    exif = PILImage.Exif()
+    exif[0x0112] = 6
+    answer = service.send(encode(np.zeros((48, 64, 3), np.uint8), "WEBP", exif=exif)).json()
+    assert answer["orientation"] == 6
+    assert answer["size"] == {"height": 64, "width": 48}
 
 
 def test_json_is_answered_like_a_form(service: Running) -> None:
@@ -152,7 +163,13 @@ def test_refusals_say_the_remedy(service: Running) -> None:
     ("body", "kind", "message"),
     [
         (b"{", "application/json", "the body is not JSON"),
-        (b"[" * 100_000, "application/json", "the body is not JSON"),
+        (b"[" * 200, "application/json", "the body is not JSON"),
+        # Parsed, each of these would take many times its own size.
+        *(
+            (b"[" + part * 1000 + b"0]", "application/json", "the JSON body has more in it than")
+            for part in (b"[],", b"{},", b"[", b'"ab",', b"1e1,")
+        ),
+        (b"{" + b'"aa":1,' * 1000 + b'"b":2}', "application/json", "the JSON body has"),
         (b"\xff", "application/json", "the body is not JSON"),
         (b"[]", "application/json", "the JSON body needs a field 'image' with the file in base64"),
         (b'{"image": "%%%"}', "application/json", "field 'image' is not base64"),
@@ -165,6 +182,11 @@ def test_refusals_say_the_remedy(service: Running) -> None:
         ),
         (b"", "multipart/form-data", "the multipart body cannot be read (Missing boundary"),
         (b"junk", "multipart/form-data; boundary=x", "the multipart body"),
+        (
+            b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\ntext\r\n--x--\r\n',
+            "multipart/form-data; boundary=x; charset=undefined",
+            "the multipart body cannot be read (",
+        ),
         (
             b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\ntext\r\n--x--\r\n',
             "multipart/form-data; boundary=x",
@@ -199,15 +221,43 @@ def test_a_body_without_a_length_is_limited_too(service: Running) -> None:
     assert problem(response)[0] == "file_too_large"
 
 
+def test_an_upload_does_not_pass_through_a_disk(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[object] = []
+    monkeypatch.setattr(
+        tempfile.SpooledTemporaryFile, "rollover", lambda file: written.append(file)
+    )
+    assert problem(service.send(b"x" * (2 << 20)))[0] == "image_unsupported"
+    assert not written
+
+
+def begun_upload(service: Running) -> socket.socket:
+    """A connection that has announced more than it has sent."""
+    host, port = service.address.removeprefix("http://").split(":")
+    line = socket.create_connection((host, int(port)), timeout=10)
+    line.sendall(
+        b"POST /v1/localize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+        b"Content-Type: application/json\r\n\r\n{"
+    )
+    return line
+
+
+def test_who_leaves_during_the_upload_is_no_failure_of_ours(
+    service: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    requests = 'tamperscope_http_requests_total{path="/v1/localize",status="%d"}'
+    before = service.number(requests % 499), service.number(requests % 500)
+    begun_upload(service).close()
+    service.wait(lambda: service.number(requests % 499) == before[0] + 1)
+    assert service.number(requests % 500) == before[1]
+    assert "a request failed" not in caplog.text
+
+
 def test_a_slow_upload_is_cut_off() -> None:
     with running(config(upload_limit=0.3)) as service:
         service.wait_until_ready()
-        host, port = service.address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as line:
-            line.sendall(
-                b"POST /v1/localize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
-                b"Content-Type: application/json\r\n\r\n{"
-            )
+        with begun_upload(service) as line:
             line.settimeout(20)
             answer = line.recv(65536)
         assert answer.startswith(b"HTTP/1.1 408")
@@ -272,6 +322,20 @@ def test_every_answer_carries_the_security_headers(service: Running) -> None:
     assert service.client.get("/v1/methods").headers["Cache-Control"] == "no-store"
 
 
+def test_an_answer_to_a_bug_carries_them_too_and_is_counted(
+    service: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = 'tamperscope_http_requests_total{path="/v1/methods",status="500"}'
+    before = service.number(broken)
+    monkeypatch.setattr(service.pool, "cards", None)
+    response = service.client.get("/v1/methods")
+    monkeypatch.undo()
+    assert problem(response)[0] == "internal_error"
+    assert {name: response.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert response.headers["Cache-Control"] == "no-store"
+    assert service.number(broken) == before + 1
+
+
 @pytest.mark.parametrize(
     "path",
     ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/static/", "/docs"],
@@ -305,6 +369,21 @@ def test_metrics_count_what_happens(service: Running) -> None:
         assert f'tamperscope_http_requests_total{{path="{path}",status="{status}"}}' in text
     assert 'tamperscope_http_requests_total{path="other",status="404"}' in text
     assert "strangers" not in text
+
+
+def test_metrics_count_those_who_are_turned_away() -> None:
+    token = "t" * 20
+    with running(config(token=token)) as service:
+        assert service.client.get("/v1/methods").status_code == 401
+        assert (
+            service.client.get("/v1/methods", headers={"Host": "evil.example"}).status_code == 421
+        )
+        other = {"Origin": "https://evil.example"}
+        assert service.client.post("/v1/localize", headers=other).status_code == 403
+        service.client.headers["Authorization"] = f"Bearer {token}"
+        for path, status in (("/v1/methods", 401), ("/v1/methods", 421), ("/v1/localize", 403)):
+            line = f'tamperscope_http_requests_total{{path="{path}",status="{status}"}}'
+            assert service.number(line) == 1
 
 
 def test_what_a_library_prints_is_no_message(service: Running) -> None:

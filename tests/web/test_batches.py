@@ -1,5 +1,6 @@
 """Pictures that are handed to a worker together: order, the culprit among them, who leaves."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 from tamperscope.errors import ImageError
 from tamperscope.image import Image, read_image
 from tamperscope.web import worker
+from tamperscope.web.jobs import Abandoned, Examined, Job
 from web.service import Running, config, picture, problem, running
 from web.toys import Toy
 
@@ -119,6 +121,43 @@ def test_who_leaves_a_running_batch_leaves_the_others_alone() -> None:
         cancelled = 'tamperscope_pictures_total{method="bright",outcome="cancelled"}'
         assert service.number(cancelled) == 1
         assert service.number('tamperscope_workers_lost_total{reason="cancelled"}') == 0
+
+
+def test_work_is_for_nobody_once_one_has_its_answer_and_the_others_have_left() -> None:
+    async def run() -> list[bool]:
+        loop = asyncio.get_running_loop()
+        batch = [Job(i, "bright", "", b"", {}, loop.create_future(), 0.0) for i in range(3)]
+        limit, seen = asyncio.timeout(60), []
+        watch = Abandoned(batch, limit, patience=10.0)
+        async with limit:
+            usual = limit.when()
+            with watch:
+                batch[0].future.set_result(Examined(b"{}", 0.0, 0.0))
+                for job in batch[1:]:
+                    await asyncio.sleep(0.01)
+                    seen.append(watch.abandoned)
+                    job.future.cancel()
+                await asyncio.sleep(0.01)
+            # And the time that is left to the worker is shorter now.
+            assert (limit.when() or 0) < (usual or 0) - 40
+        return [*seen, watch.abandoned]
+
+    assert asyncio.run(run()) == [False, False, True]
+
+
+def test_work_that_is_all_answered_was_not_abandoned() -> None:
+    async def run() -> bool:
+        loop = asyncio.get_running_loop()
+        batch = [Job(i, "bright", "", b"", {}, loop.create_future(), 0.0) for i in range(2)]
+        async with asyncio.timeout(60) as limit:
+            watch = Abandoned(batch, limit, patience=10.0)
+            with watch:
+                for job in batch:
+                    job.future.set_result(Examined(b"{}", 0.0, 0.0))
+                await asyncio.sleep(0.01)
+        return watch.abandoned
+
+    assert not asyncio.run(run())
 
 
 # --- in the worker --------------------------------------------------------------------------

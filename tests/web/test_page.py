@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image as PILImage
 
 from hostile import encode, photo
+from tamperscope.report import wording
 from tamperscope.web.config import MethodChoice
 from web.browser import chromium
 from web.service import Running, config, picture, running, truth
@@ -79,6 +81,16 @@ class Page:
         )
         url = self[".pane-canvas"].nth(pane).evaluate("(canvas) => canvas.toDataURL()")
         return np.asarray(PILImage.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+
+    def focused(self) -> str:
+        found: str = self.tab.evaluate(
+            "() => document.activeElement.id || document.activeElement.className"
+        )
+        return found
+
+    def count(self, path: str) -> int:
+        """Requests so far whose address holds `path`."""
+        return sum(path in url for url in self.asked)
 
     def download(self, button: str) -> tuple[str, bytes]:
         with self.tab.expect_download() as waiting:
@@ -181,7 +193,10 @@ def test_downloads_hold_what_is_shown(open_page: Callable[..., Page]) -> None:
     assert PILImage.open(io.BytesIO(overlay)).size == (64, 48)
     name, record = page.download("json")
     assert name == "a photo.bright.json"
-    assert json.loads(record)["record"]["provenance"]["method"] == "bright"
+    kept = json.loads(record)
+    assert kept["record"]["provenance"]["method"] == "bright"
+    assert base64.b64decode(kept["mask"]["base64"]) == mask
+    assert not {"map", "picture", "overlay", "report"} & set(kept)
     name, report = page.download("report")
     assert name == "a photo.bright.html"
     assert b"<!doctype html>" in report
@@ -417,3 +432,256 @@ def test_the_page_asks_for_the_token(browser: Any) -> None:
         page.wait_for("#progress-label", "1 of 1 examined")
         assert page["#login"].is_hidden()
         page.context.close()
+
+
+@pytest.mark.parametrize("turn", [3, 6])
+def test_the_mask_lies_on_pictures_that_the_browser_does_not_turn(
+    open_page: Callable[..., Page], turn: int
+) -> None:
+    exif = PILImage.Exif()
+    exif[0x0112] = turn
+    pixels = np.full((64, 64, 3), 40, np.uint8)
+    pixels[4:20, 4:20] = 250
+    page = open_page()
+    page.choose(("turned.webp", encode(pixels, "WEBP", lossless=True, exif=exif)))
+    page.wait_for(".number", "0.98")
+
+    def center_of_light(mode: str) -> list[float]:
+        page[f"label:has(input[value={mode}])"].click()
+        shown = page.drawn().astype(int)
+        light = (shown[..., 0] > 127) & (shown[..., 3] > 0)
+        return [float(axis.mean()) for axis in np.nonzero(light)]
+
+    assert center_of_light("picture") == pytest.approx(center_of_light("mask"), abs=2)
+
+
+def test_the_page_rounds_as_the_sentences_do(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    shares = sorted({*(i / 800 for i in range(801)), 0.001, 0.0004, 0.0025, 0.996, 0.9951, 0.004})
+    script = """async (shares) => {
+        const words = await import("/static/words.js");
+        return shares.map((share) => [words.percent(share), words.scoreText(share)]);
+    }"""
+    assert page.tab.evaluate(script, shares) == [
+        [wording.percent(share), wording.score(share)] for share in shares
+    ]
+
+
+def test_no_score_is_shown_as_certain(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.choose(("light.png", encode(np.full((40, 40, 3), 254, np.uint8), "PNG")))
+    page.wait_for(".number", "> 0.99")
+    page.wait_for(".item-score", "> 0.99")
+    page.wait_for(".verdict-text", "Suspicious region: 100 % of the picture")
+
+
+def test_no_result_stands_under_the_name_of_another_picture(
+    open_page: Callable[..., Page],
+) -> None:
+    page = open_page()
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (64, 1))
+    page.choose(("one.png", encode(ramp, "PNG")), ("two.png", picture((64, 256))))
+    page.wait_for("#progress-label", "2 of 2 examined")
+    page.wait_for(".number", "1.00")
+    page["label:has(input[value=mask])"].click()
+    # In one go, before the other picture is open: there and back again.
+    left = page.tab.evaluate(
+        """() => {
+            const [one, two] = document.querySelectorAll(".item-open");
+            two.click();
+            const cards = document.querySelectorAll(".card").length;
+            one.click();
+            return cards;
+        }"""
+    )
+    assert left == 0
+    page.expect(page[".card"]).to_have_count(1)
+    page.slide(".level input", 64)
+    page.wait_for(".level-note", "Every score from 0.25 up: 75 % of the picture.")
+    shown = page.drawn()
+    inside = shown[shown.shape[0] // 2, :, 0] > 127
+    assert inside.mean() == pytest.approx(0.75, abs=0.02)
+
+
+def test_a_result_that_cannot_be_drawn_says_so(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.choose(("one.png", picture()), ("two.png", picture()))
+    page.wait_for("#progress-label", "2 of 2 examined")
+    page.tab.evaluate(
+        """() => {
+            const decode = window.createImageBitmap;
+            window.createImageBitmap = (source, options) => (options.colorSpaceConversion
+                ? Promise.reject(new Error("full")) : decode(source, options));
+            window.mended = () => { window.createImageBitmap = decode; };
+        }"""
+    )
+    page[".item-open >> nth=1"].click()
+    page.wait_for("#viewer-title", "two.png")
+    page.wait_for(".pane-wait-text", "heat map and mask cannot be drawn here")
+    page.wait_for(".number", "0.98")
+    assert page[".level"].is_hidden()
+    assert page['[data-what="overlay"]'].is_disabled()
+    page.tab.evaluate("() => window.mended()")
+    page[".item-open >> nth=1"].click()
+    page.expect(page[".level"]).to_be_visible()
+    assert page[".pane-wait"].is_hidden()
+
+
+def test_noise_in_place_of_pixels_is_not_drawn(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.context.add_init_script(
+        """CanvasRenderingContext2D.prototype.getImageData = (x, y, width, height) => {
+            const image = new ImageData(width, height);
+            image.data.forEach((_, i) => { image.data[i] = 256 * Math.random(); });
+            return image;
+        };"""
+    )
+    page.tab.reload()
+    page.choose(("one.png", picture((96, 128))))
+    page.wait_for(".number", "0.98")
+    assert page["#notice"].inner_text().startswith("This browser keeps pages from reading pixels")
+    page.wait_for(".pane-wait-text", "heat map and mask cannot be drawn here")
+    colors = {tuple(color) for color in page.drawn().reshape(-1, 4)}
+    assert colors <= {(0, 0, 0, 0)} | {(v, v, v, 255) for v in range(256)}  # the grey picture alone
+    assert page[".level"].is_hidden()
+    mask = PILImage.open(io.BytesIO(page.download("mask")[1]))
+    assert np.array_equal(np.asarray(mask) > 127, truth((96, 128)))
+
+
+def test_an_answer_that_breaks_off_stops_nothing(
+    open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    page = open_page()
+    page.tab.route("**/v1/localize?*", lambda route: route.fulfill(body="<p>a proxy's page</p>"))
+    path = tmp_path / "here.png"
+    path.write_bytes(picture())
+    page["#files"].set_input_files([path])
+    page.choose(("one.png", picture()), ("two.png", picture()), ("three.png", picture()))
+    page.wait_for("#progress-label", "0 of 4 examined, 4 could not be")
+    assert page[".item-state"].first.inner_text() == "the answer got lost"
+    # Looking at what failed does not repeat it.
+    before = page.count("/v1/localize")
+    page[".item-open >> nth=1"].click()
+    page.wait_for(".note-text", "The answer of the service did not arrive whole. Try it again.")
+    assert page.count("/v1/localize") == before
+    page.tab.unroute("**/v1/localize?*")
+    page[".item-retry >> nth=1"].focus()
+    page.tab.keyboard.press("Enter")
+    assert page.focused() == "item-open"
+    page.wait_for("#progress-label", "1 of 4 examined, 3 could not be")
+
+    # The method beside it can be tried again too, on its card.
+    page.tab.route("**/v1/localize?*", lambda route: route.fulfill(body="{}"))
+    page["#compare"].select_option("dark")
+    page.wait_for(".note-head", "Could not be examined")
+    page.tab.unroute("**/v1/localize?*")
+    page[".note-retry"].click()
+    page.expect(page[".card"]).to_have_count(2)
+    assert page.focused() == "results"
+
+    # A file that has gone is no fault of the service.
+    path.unlink()
+    page[".item-retry >> nth=0"].click()
+    page.expect(page[".item-state"].first).to_have_text("the file cannot be read")
+    assert page[".item-retry"].first.is_hidden()
+
+
+def test_folders_may_be_dropped(open_page: Callable[..., Page], tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "one.png").write_bytes(picture())
+    (tmp_path / "deep" / "two.png").write_bytes(picture())
+    (tmp_path / "deep" / "notes.txt").write_text("not a picture")
+    (tmp_path / "none").mkdir()
+    page = open_page()
+    page.expect(page["#method option"]).to_have_count(2)
+    drag = page.context.new_cdp_session(page.tab)
+
+    def drop(path: Path) -> None:
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            drag.send("Input.dispatchDragEvent", {"type": kind, "x": 99, "y": 99, "data": data})
+
+    drop(tmp_path / "none")
+    page.expect(page["#notice"]).to_contain_text("There is no picture file in what was dropped.")
+    drop(tmp_path)
+    page.wait_for("#progress-label", "2 of 2 examined")
+    assert sorted(page[".item-name"].all_inner_texts()) == ["one.png", "two.png"]
+    assert page["#notice"].is_hidden()
+
+
+def test_pictures_too_large_to_draw_say_so(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.choose(("wide.png", picture((100, 4200))))
+    page.wait_for(".number", "0.98")
+    overlay = page.download("overlay")[1]
+    assert PILImage.open(io.BytesIO(overlay)).size == (4096, 98)
+    page.tab.evaluate("() => { HTMLCanvasElement.prototype.toBlob = (done) => done(null); }")
+    page['button[data-what="overlay"]'].click()
+    page.expect(page[".download-note"]).to_contain_text("This browser could not make the file")
+    page.download("report")
+    assert page[".download-note"].is_hidden()
+
+
+def test_pictures_are_decoded_once_and_let_go(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.expect(page["#method option"]).to_have_count(2)
+    page.tab.evaluate(
+        """() => {
+            const decode = window.createImageBitmap;
+            window.bitmaps = [];
+            window.createImageBitmap = async (source, options) => {
+                const bitmap = await decode(source, options);
+                if (source instanceof File) { window.bitmaps.push(bitmap); }
+                return bitmap;
+            };
+        }"""
+    )
+    page.choose(("one.png", picture()))
+    page.wait_for(".number", "0.98")
+    assert page.tab.evaluate("() => window.bitmaps.length") == 1
+    page.choose(("two.png", picture()), ("three.png", picture()))
+    page.wait_for("#progress-label", "3 of 3 examined")
+    # Left before they are open.
+    page.tab.evaluate("() => document.querySelectorAll('.item-open').forEach((one) => one.click())")
+    page.wait_for(".number", "0.98")
+    opened = "(count) => window.bitmaps.filter((bitmap) => bitmap.width > 0).length === count"
+    page.tab.wait_for_function(opened, arg=1)
+    decoded = page.tab.evaluate("() => window.bitmaps.length")
+    page["#clear"].click()
+    assert page.focused() == "files"
+    assert page[".pane-canvas"].count() == 0
+    page.tab.wait_for_function(opened, arg=0)
+    assert page.tab.evaluate("() => window.bitmaps.length") == decoded
+
+
+def test_the_focus_and_the_announcements_follow(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    page.expect(page["#method option"]).to_have_count(2)
+    page.choose(("huge.png", b"\0" * (3 << 20)), ("vast.png", b"\0" * (3 << 20)))
+    said = "huge.png: larger than the limit of 2 MB; vast.png: larger than the limit of 2 MB"
+    page.wait_for("#announce", said)
+    page.choose(("three.png", picture()))
+    page.wait_for("#progress-label", "1 of 3 examined, 2 could not be")
+    page[".item-remove >> nth=0"].click()
+    assert page.focused() == "item-open"
+    page.wait_for("#viewer-title", "vast.png")
+    page[".item-remove >> nth=1"].click()
+    assert page.focused() == "item-open"
+
+
+def test_methods_that_are_missing_say_why(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+
+    def without_dark(route: Any) -> None:
+        answer = route.fetch()
+        methods = answer.json()
+        methods["methods"][1].update(available=False, reason="no weights 'x': leave them out")
+        route.fulfill(response=answer, json=methods)
+
+    page.tab.route("**/v1/methods", without_dark)
+    page.tab.reload()
+    page.expect(page["#method option"]).to_have_count(2)
+    option = page["#method option[value=dark]"]
+    assert option.get_attribute("title") == "no weights 'x': leave them out"
+    page["#help-open"].click()
+    page.wait_for("#missing li", "Toy dark: no weights 'x': leave them out")

@@ -114,6 +114,9 @@ def test_work_nobody_waits_for_is_not_done() -> None:
             )
         cancelled = 'tamperscope_pictures_total{method="bright",outcome="cancelled"}'
         service.wait(lambda: service.number(cancelled) == 1)
+        requests = 'tamperscope_http_requests_total{path="/v1/localize",status="%d"}'
+        service.wait(lambda: service.number(requests % 499) == 1)
+        assert service.number(requests % 500) == 0
         assert is_right(blocker.result(20))
         # It was taken from the queue: the worker never met it.
         assert pid_of(service) == before
@@ -243,6 +246,66 @@ def test_a_picture_that_cannot_even_be_handed_over_is_given_up(
     assert fatal.code == "worker_died"
     assert "this picture died (killed by SIGKILL)" in str(fatal)
     assert b'tamperscope_workers_lost_total{reason="died"} 3.0\n' in telemetry.text()
+
+
+def test_methods_asked_for_before_they_are_known_not_to_load(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Halfway(Fragile):
+        failures: ClassVar[dict[str, str]] = {"dark": "no weights for dark"}
+
+    async def start(config: object) -> Halfway:
+        await asyncio.sleep(0.01)
+        return Halfway()
+
+    monkeypatch.setattr(pool, "start_worker", start)
+    telemetry = Telemetry()
+
+    async def run() -> list[Any]:
+        # Without a choice of methods, those that load are served.
+        queue = pool.Pool(config(methods=(), spare_workers=0), telemetry)
+        queue.start()
+        waiting = [
+            queue.submit("dark", "", b"good", {}),
+            queue.submit("bright", "", b"good", {}),
+            queue.submit("dark", "", b"good", {}, named=False),
+        ]
+        try:
+            async with asyncio.timeout(5):
+                return await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            await queue.stop()
+
+    refused, *others = asyncio.run(run())
+    assert isinstance(refused, ProblemError)
+    assert (refused.code, str(refused)) == ("method_unavailable", "no weights for dark")
+    assert [answer.body for answer in others] == [b"{}"] * 2
+    assert b"tamperscope_workers_lost_total{" not in telemetry.text()
+    outcomes = [("bright", "examined", 2), ("dark", "method_unavailable", 1)]
+    for method, outcome, count in outcomes:
+        line = f'tamperscope_pictures_total{{method="{method}",outcome="{outcome}"}} {count}.0'
+        assert line.encode() in telemetry.text()
+
+
+def test_a_worker_survives_a_method_that_it_could_not_load() -> None:
+    choices = (MethodChoice(name="bright"), MethodChoice(name="dark", weights="nowhere"))
+    job = {"id": 3, "name": "", "length": 0, "mask": "none", "include": []}
+
+    async def run() -> list[dict[str, Any]]:
+        worker = await start_worker(config(methods=choices))
+        try:
+            for _ in range(2):
+                await worker.send({"method": "dark", "jobs": [job]}, [b""])
+            return [(await worker.receive())[0] for _ in range(4)]
+        finally:
+            await worker.kill()
+
+    refused = {
+        "id": 3,
+        "code": "method_unavailable",
+        "message": "no weights 'nowhere': leave them out",
+    }
+    assert asyncio.run(run()) == [{"begun": True}, refused] * 2
 
 
 def test_a_worker_is_ended_in_full_even_when_that_is_cancelled() -> None:

@@ -102,4 +102,14 @@ def _inside(path: Path, folder: Path) -> bool:
 def common_parent(pictures: Iterable[Path]) -> Path:
     """The deepest folder that holds all of them; of none at all, the current one."""
     parents = {str(picture.resolve().parent) for picture in pictures}
-    return Path(os.path.commonpath(parents)) if parents else Path.cwd()
+    try:
+        return Path(os.path.commonpath(parents)) if parents else Path.cwd()
+    except ValueError:
+        # On several drives of Windows: no folder holds them all, and `below` leaves them whole.
+        return Path()
+
+
+def below(path: Path, parent: Path) -> Path:
+    """The full path without ``parent``, of which it is a part unless that is empty."""
+    full = path.resolve()
+    return full.relative_to(parent) if full.is_relative_to(parent) else full

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tamperscope.cli._inputs import common_parent
+from tamperscope.cli._inputs import below, common_parent
 from tamperscope.errors import DataError
 from tamperscope.report.plain import printable
 
@@ -64,7 +64,7 @@ class Names:
 
     def shown(self, picture: Path) -> str:
         """What people know the picture by: its path below the common folder, safe to print."""
-        return printable(picture.resolve().relative_to(self._root).as_posix())
+        return printable(below(picture, self._root).as_posix())
 
     def _claim(self, picture: Path) -> str:
         full = picture.resolve()
@@ -77,7 +77,7 @@ class Names:
         raise AssertionError("a sha256 of the path cannot be taken by another path")
 
     def _candidates(self, full: Path) -> list[str]:
-        relative = _safe("__".join(full.relative_to(self._root).parts))
+        relative = _safe("__".join(below(full, self._root).parts))
         digest = hashlib.sha256(os.fsencode(full)).hexdigest()
         stem = _safe(full.stem)
         return [stem, relative, f"{relative}-{digest[:8]}", f"{relative}-{digest}"]

@@ -206,11 +206,9 @@ class _Run:
         stem = self.names[picture]
         seconds = None
         self._to_come.discard(stem)
-        done = self.done.get(image.sha256, {})
-        if stems := [stem] if stem in done else [s for s in done if s not in self._to_come]:
-            # Its own result, else that of a copy: the content decides, not the name.
-            stem = stems[0]
-            record = self._completed(image, stem, done[stem])
+        before = self._done_before(image, stem)
+        if before is not None:
+            stem, record = before
         else:
             result = self.localizer.localize(image, id=shown)
             # What lay there under this name is overwritten: no copy of it was done before.
@@ -240,13 +238,28 @@ class _Run:
         )
         return {**record, "skipped": seconds is None, "folder": str(self.folder)}
 
-    def _completed(self, image: Any, stem: str, record: dict[str, Any]) -> dict[str, Any]:
-        """What a finished picture still lacks for this call: its page, its thumbnail."""
+    def _done_before(self, image: Any, stem: str) -> tuple[str, dict[str, Any]] | None:
+        """Stem and record of an earlier run's result for this picture, if there is a whole one."""
+        done = self.done.get(image.sha256, {})
+        # Its own result, else that of a copy: the content decides, not the name.
+        for known in [stem] if stem in done else [s for s in done if s not in self._to_come]:
+            record = self._completed(image, known, done[known])
+            if record is not None:
+                return known, record
+        return None
+
+    def _completed(self, image: Any, stem: str, record: dict[str, Any]) -> dict[str, Any] | None:
+        """What a finished picture still lacks for this call: its page, its thumbnail. None where
+        its scores are damaged: it has to be examined again."""
         if not self.report:
             return record
+        from tamperscope.errors import ResultError
         from tamperscope.result import Localization
 
-        result = Localization.load(self.folder / (stem + _outputs.KINDS["scores"]))
+        try:
+            result = Localization.load(self.folder / (stem + _outputs.KINDS["scores"]))
+        except ResultError:
+            return None
         if "report" not in record["outputs"]:
             _outputs.write_report(self.folder, stem, image, result, self.localizer.card, record)
             _outputs.write_record(self.folder, stem, record)

@@ -191,7 +191,7 @@ class _Run:
                     self.failures.append((str(picture), error))
                 else:
                     self.paths.append(picture)
-                    self.ids.append(printable(picture.resolve().relative_to(root).as_posix()))
+                    self.ids.append(printable(_inputs.below(picture, root).as_posix()))
                     self.hashes.append(image.sha256)
                     self.features.append(features)
                 bar.advance(task)

@@ -80,7 +80,9 @@ def report_page(
         max_side=MAX_SIDE,
         verdict=wording.verdict(result),
         score_text=wording.explain_score(result),
+        score=wording.score(result.image_score),
         map_text=wording.explain_map(result.map_kind),
+        edge=wording.edge(result),
         top=f"{shown_top(result):.2g}",
         parts=wording.parts(result),
         share=wording.percent(result.forged_fraction),
@@ -89,7 +91,8 @@ def report_page(
 
 
 def index_page(entries: Sequence[IndexEntry], failures: Iterable[tuple[str, str]] = ()) -> str:
-    """The page of a run: thumbnails with links, the highest score first, then what failed.
+    """The page of a run: thumbnails with links, marked pictures before others and the highest score
+    first among either, then what failed.
 
     Args:
         entries: the pictures that were examined.
@@ -104,7 +107,7 @@ def index_page(entries: Sequence[IndexEntry], failures: Iterable[tuple[str, str]
         {
             "name": wording.printable(entry.name),
             "verdict": entry.verdict,
-            "score": f"{entry.image_score:.2f}",
+            "score": wording.score(entry.image_score),
             "thumbnail": data_uri(entry.thumbnail, "jpeg"),
             # "./" keeps a name such as "javascript:x" a relative link.
             "href": "./" + quote(entry.page),
@@ -189,7 +192,7 @@ def _grey_layer(result: Localization, name: str) -> list[_Layer]:
             "Fakeness map",
             data_uri(draw.encode_png(grey_levels(result, MAX_SIDE)), "png"),
             "The fakeness of every pixel as a grey level, black for 0 and white for 1. Its highest "
-            f"value is {result.score_map.max():.2f}.",
+            f"value is {wording.score(float(result.score_map.max()))}.",
             f"Fakeness map of {name}",
         )
     ]

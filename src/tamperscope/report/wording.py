@@ -4,7 +4,16 @@ from tamperscope.errors import ConfigError
 from tamperscope.report.plain import printable
 from tamperscope.result import Localization, MapKind
 
-__all__ = ["explain_map", "explain_score", "parts", "percent", "printable", "verdict"]
+__all__ = [
+    "edge",
+    "explain_map",
+    "explain_score",
+    "parts",
+    "percent",
+    "printable",
+    "score",
+    "verdict",
+]
 
 _NAMED_PARTS = 3
 NOT_PROOF = "this does not prove that the picture is authentic"
@@ -37,16 +46,19 @@ def verdict(result: Localization) -> str:
     """One line that says what was found and claims no more than that."""
     if result.flagged:
         share = percent(result.forged_fraction)
-        found = f"suspicious region: {share} of the picture, score {result.image_score:.2f}"
+        found = f"suspicious region: {share} of the picture, score {score(result.image_score)}"
         named = ", ".join(f"{name} {value}" for name, value in parts(result)[:_NAMED_PARTS])
         if stands_twice(result):
             found += "; a region stands in the picture twice"
         return f"{found} ({named})" if named else found
     if result.provenance.notes.get("picture") == "fake":
         return (
-            f"the picture as a whole looks generated, score {result.image_score:.2f}, but no "
+            f"the picture as a whole looks generated, score {score(result.image_score)}, but no "
             "region stands out"
         )
+    if stands_twice(result):
+        # Both places are framed in the overlay: whoever sees them must not read "nothing".
+        return f"a region stands in the picture twice, but none is marked ({NOT_PROOF})"
     return f"nothing found ({NOT_PROOF})"
 
 
@@ -58,7 +70,7 @@ def parts(result: Localization) -> list[tuple[str, str]]:
         return []
     values = [(name, value) for name, value in named.items() if isinstance(value, float)]
     ordered = sorted(values, key=lambda item: -item[1])
-    return [(printable(name), f"{value:.2f}".removeprefix("0")) for name, value in ordered]
+    return [(printable(name), score(value).replace("0.", ".", 1)) for name, value in ordered]
 
 
 def stands_twice(result: Localization) -> bool:
@@ -70,7 +82,7 @@ def explain_score(result: Localization) -> str:
     """What the image score of this result means, and what it does not, in plain language."""
     meaning = (
         f"The score runs from 0 to 1 and says how strongly the method holds that some part of "
-        f"this picture has another history than the rest. Here it is {result.image_score:.2f}. "
+        f"this picture has another history than the rest. Here it is {score(result.image_score)}. "
     )
     if stands_twice(result):
         meaning += (
@@ -84,7 +96,7 @@ def explain_score(result: Localization) -> str:
             "traces as a harmful one. Look at the region, and look for a second source."
         )
     return meaning + (
-        f"No region stood out; {NOT_PROOF}. Strong compression, resizing and messaging services "
+        f"No region was marked; {NOT_PROOF}. Strong compression, resizing and messaging services "
         "erase the traces the method looks for, and it only knows the kinds of manipulation it "
         "was made for."
     )
@@ -93,6 +105,25 @@ def explain_score(result: Localization) -> str:
 def explain_map(kind: MapKind) -> str:
     """What the numbers of a score map of this kind are."""
     return _MAPS[kind]
+
+
+def edge(result: Localization) -> str:
+    """Where the edge of the mask lies on the scale of the map; empty where there is no mask, or
+    none that a level of the map made."""
+    # Methods that take the mask from clusters note which of them they took for foreign.
+    if not result.flagged or "foreground" in result.provenance.notes:
+        return ""
+    return f"The edge of the mask lies at {score(result.threshold)} on its scale."
+
+
+def score(value: float) -> str:
+    """A score in [0, 1] for people: '0.87', '> 0.99', '< 0.01'; never a false 0 or 1."""
+    text = f"{value:.2f}"
+    if text == "1.00" and value < 1.0:
+        return "> 0.99"
+    if text == "0.00" and value > 0.0:
+        return "< 0.01"
+    return text
 
 
 def percent(share: float) -> str:

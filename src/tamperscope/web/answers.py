@@ -4,6 +4,7 @@ import logging
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -11,7 +12,27 @@ from tamperscope.web.problems import ProblemError
 
 log = logging.getLogger("tamperscope.web")
 
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
 _OF_STATUS = {404: "not_found", 405: "method_not_allowed"}
+
+
+def secure(headers: MutableHeaders) -> None:
+    """Add what every answer carries."""
+    headers.update(SECURITY_HEADERS)
+    headers.setdefault("Cache-Control", "no-store")
 
 
 def problem_response(problem: ProblemError) -> JSONResponse:
@@ -57,4 +78,7 @@ async def _http(_: Request, error: Exception) -> Response:
 async def _unexpected(_: Request, error: Exception) -> Response:
     log.error("a request failed", exc_info=error)
     message = "something went wrong in the service; its log says more"
-    return problem_response(ProblemError("internal_error", message))
+    response = problem_response(ProblemError("internal_error", message))
+    # Starlette answers these outside of all middleware, `Guard` included.
+    secure(response.headers)
+    return response

@@ -20,7 +20,7 @@ from tamperscope.web.config import ServeConfig
 from tamperscope.web.guard import Guard
 from tamperscope.web.jobs import Examined, stopping
 from tamperscope.web.pool import Pool
-from tamperscope.web.problems import STATUS, ProblemError
+from tamperscope.web.problems import STATUS, ProblemError, client_left
 from tamperscope.web.process import choices
 from tamperscope.web.telemetry import CONTENT_TYPE, Counted, Telemetry
 from tamperscope.web.uploads import drain, read_upload
@@ -80,8 +80,9 @@ def create_app(
     # Not all versions of FastAPI list an included router's routes as the app's own.
     routes = (*app.routes, *router.routes)
     paths = {route.path for route in routes if hasattr(route, "path")}
-    app.add_middleware(Counted, telemetry=app.state.telemetry, paths=frozenset(paths))
     app.add_middleware(Guard, config=config)
+    # Added last, it stands outside: whom the guard refuses is counted too.
+    app.add_middleware(Counted, telemetry=app.state.telemetry, paths=frozenset(paths))
     return app
 
 
@@ -112,7 +113,7 @@ _BODY = {
         },
     }
 }
-_NOT_OF_LOCALIZE = ("not_found", "method_not_allowed")
+_NOT_OF_LOCALIZE = ("not_found", "method_not_allowed", "client_left")
 LOCALIZE_QUERY = ("method", "mask", "include", "max_side")
 """The keys that a query to /v1/localize may have."""
 
@@ -144,10 +145,12 @@ async def localize(
     try:
         _check_query(request, LOCALIZE_QUERY)
         with pool.admitted():
-            chosen = _choose(service, method)
+            _choose(service, method)
             upload = await read_upload(request, service.config)
             options = {"mask": mask, "include": include or [], "max_side": max_side}
-            work = pool.submit(chosen, upload.name, upload.data, options)
+            # Chosen again: the methods may have been loaded while the picture arrived.
+            chosen, named = _choose(service, method), method is not None
+            work = pool.submit(chosen, upload.name, upload.data, options, named=named)
             examined = await _unless_gone(request, asyncio.ensure_future(work))
     except ProblemError as problem:
         if problem.code != "upload_too_slow":
@@ -174,8 +177,7 @@ async def _unless_gone(request: Request, work: "asyncio.Task[Examined]") -> Exam
     except asyncio.CancelledError:
         if not gone.done():
             raise stopping() from None
-        # Nobody reads this answer; it ends the request in an orderly way.
-        raise ProblemError("internal_error", "the client left") from None
+        raise client_left() from None
     finally:
         work.cancel()
         gone.cancel()

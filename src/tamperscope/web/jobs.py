@@ -34,6 +34,8 @@ class Job:
     itself."""
     begun: bool = False
     """A worker had it in hand."""
+    named: bool = True
+    """The sender named the method; else any other would do as well."""
     losses: int = 0
     """How many workers were lost with it."""
     started: float = 0.0
@@ -72,8 +74,11 @@ class Abandoned:
             job.future.remove_done_callback(self._check)
 
     def _check(self, _: asyncio.Future[Examined]) -> None:
-        everyone_left = all(job.future.cancelled() for job in self._batch)
-        if self.abandoned or not everyone_left or not self._open:
+        futures = [job.future for job in self._batch]
+        # Those that have their answer wait no more either.
+        waited_for = not all(future.done() for future in futures)
+        someone_left = any(future.cancelled() for future in futures)
+        if self.abandoned or waited_for or not someone_left or not self._open:
             return
         self.abandoned = True
         soon = asyncio.get_running_loop().time() + self._patience

@@ -88,9 +88,19 @@ class Pool:
             self._admitted -= 1
 
     async def submit(
-        self, method: str, name: str, data: bytes, options: dict[str, Any]
+        self,
+        method: str,
+        name: str,
+        data: bytes,
+        options: dict[str, Any],
+        *,
+        named: bool = True,
     ) -> Examined:
         """Have a picture examined. Cancelling the call withdraws the picture.
+
+        Args:
+            named: whether the sender asked for this method; if not, and it turns out not to load,
+                another one takes its place.
 
         Raises:
             ProblemError: it cannot be read, took too long, or killed its worker; or the service
@@ -99,21 +109,22 @@ class Pool:
         if self.draining:
             raise stopping()
         loop = asyncio.get_running_loop()
-        job = Job(next(self._ids), method, name, data, options, loop.create_future(), loop.time())
+        future: asyncio.Future[Examined] = loop.create_future()
+        job = Job(next(self._ids), method, name, data, options, future, loop.time(), named=named)
         self._waiting.append(job)
         self._changed()
         try:
             examined = await job.future
         except asyncio.CancelledError:
-            self._telemetry.pictures.labels(method, "cancelled").inc()
+            self._telemetry.pictures.labels(job.method, "cancelled").inc()
             if job in self._waiting:
                 self._waiting.remove(job)
                 self._changed()
             raise
         except ProblemError as problem:
-            self._telemetry.pictures.labels(method, problem.code).inc()
+            self._telemetry.pictures.labels(job.method, problem.code).inc()
             raise
-        self._telemetry.pictures.labels(method, "examined").inc()
+        self._telemetry.pictures.labels(job.method, "examined").inc()
         return examined
 
     def drain(self) -> None:
@@ -166,6 +177,7 @@ class Pool:
             self._give_up("; ".join(failures.values()))
             return False
         self.cards, self.failures = worker.cards, failures
+        self._settle_methods()
         self._workers.add(worker)
         self._telemetry.workers.set(len(self._workers))
         log.info("worker %d ready after %.1f s", worker.pid, worker.start_seconds)
@@ -173,6 +185,16 @@ class Pool:
             # Not before: spares must not slow down those that are waited for.
             self._spares.start(self._config.spare_workers)
         return True
+
+    def _settle_methods(self) -> None:
+        """See to the pictures that were sent for a method before it was known not to load."""
+        for job in [job for job in self._waiting if job.method in self.failures]:
+            if job.named:
+                self._waiting.remove(job)
+                job.fail(ProblemError("method_unavailable", self.failures[job.method]))
+            else:
+                job.method = self.cards[0]["name"]
+        self._changed()
 
     def _give_up(self, message: str) -> None:
         if self.fatal is None:

@@ -42,6 +42,7 @@ STATUS = {
     "image_too_large": 413,
     "file_too_large": 413,
     "upload_too_slow": 408,
+    "client_left": 499,
     "unknown_method": 404,
     "method_unavailable": 409,
     "not_found": 404,
@@ -56,7 +57,9 @@ STATUS = {
     "examination_failed": 500,
     "internal_error": 500,
 }
-"""Code -> HTTP status. Codes are part of the API: they are added to, never changed."""
+"""Code -> HTTP status. Codes are part of the API: they are added to, never changed.
+
+Nobody hears ``client_left``: it ends the request, and metrics tell it from our own failures."""
 
 _CODES: tuple[tuple[type[TamperscopeError], str], ...] = (
     (EmptyImageError, "image_empty"),
@@ -75,3 +78,8 @@ def code_of(error: Exception) -> str:
         return "image_too_large"
     known = (code for kind, code in _CODES if isinstance(error, kind))
     return next(known, "examination_failed")
+
+
+def client_left() -> ProblemError:
+    """Nobody reads this answer; it ends the request in an orderly way."""
+    return ProblemError("client_left", "the client left before the answer was there")

@@ -55,6 +55,7 @@ def answer(
         "flagged": result.flagged,
         "forged_fraction": result.forged_fraction,
         "size": {"height": image.height, "width": image.width},
+        "orientation": image.orientation,
         "verdict": wording.verdict(result),
         "explanation": {
             "score": wording.explain_score(result),

@@ -81,6 +81,9 @@ class Localized(BaseModel):
     flagged: bool
     forged_fraction: Share
     size: Size
+    orientation: int = Field(
+        ge=1, le=8, description="The EXIF orientation that was undone; 1: it was stored upright."
+    )
     verdict: str
     explanation: Explanation
     parts: list[FacePart] | None = Field(description="For faces, where the method names parts.")

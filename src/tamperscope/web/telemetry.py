@@ -80,12 +80,24 @@ class Counted:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, and count."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # Paths nobody serves share one label: strangers must not make new ones.
+        path = scope["path"] if scope["path"] in self._paths else "other"
+        answered = False
 
         async def counting(message: Message) -> None:
+            nonlocal answered
             if message["type"] == "http.response.start":
-                # Paths nobody serves share one label: strangers must not make new ones.
-                path = scope["path"] if scope["path"] in self._paths else "other"
+                answered = True
                 self._requests.labels(path, str(message["status"])).inc()
             await send(message)
 
-        await self._app(scope, receive, counting if scope["type"] == "http" else send)
+        try:
+            await self._app(scope, receive, counting)
+        except Exception:
+            # Starlette answers these outside of all middleware.
+            if not answered:
+                self._requests.labels(path, "500").inc()
+            raise

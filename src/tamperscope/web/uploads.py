@@ -11,13 +11,16 @@ from fastapi import Request
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from tamperscope.report.plain import printable
 from tamperscope.web.config import ServeConfig
-from tamperscope.web.problems import ProblemError
+from tamperscope.web.problems import ProblemError, client_left
 
 _ENVELOPE = 64 * 1024
 """What multipart headers, or the JSON around the picture, may take."""
+_MOST_JSON_MARKS = 256
+"""Brackets and commas in a JSON body, which bound its values; a name may hold some."""
 _LONGEST_NAME = 200
 _DRAIN_SECONDS = 5.0
 
@@ -40,7 +43,8 @@ async def read_upload(request: Request, config: ServeConfig) -> Upload:
     """The picture of a ``POST``: a multipart field ``file``, or JSON with base64.
 
     Raises:
-        ProblemError: another content type, too long, too slow, or not what it says it is.
+        ProblemError: another content type, too long, too slow, or not what it says it is; or the
+            client has left.
     """
     kind = parse_options_header(request.headers.get("content-type", ""))[0].decode("latin-1")
     readers = {"multipart/form-data": _from_form, "application/json": _from_json}
@@ -58,6 +62,8 @@ async def read_upload(request: Request, config: ServeConfig) -> Upload:
             "upload_too_slow",
             f"the upload took longer than {config.upload_limit:g} s; send a smaller file",
         ) from None
+    except ClientDisconnect:
+        raise client_left() from None
 
 
 async def drain(request: Request, most: int) -> None:
@@ -95,7 +101,9 @@ async def _from_form(request: Request, config: ServeConfig) -> Upload:
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        raise _invalid(f"the multipart body cannot be read ({error.message})") from error
+        raise _unreadable(error.message) from error
+    except (ValueError, LookupError) as error:  # such as from a charset that decodes nothing
+        raise _unreadable(str(error)) from error
     try:
         file = form.get("file")
         if not isinstance(file, UploadFile):
@@ -108,9 +116,14 @@ async def _from_form(request: Request, config: ServeConfig) -> Upload:
 
 async def _from_json(request: Request, config: ServeConfig) -> Upload:
     most = (config.max_bytes + 2) // 3 * 4 + _ENVELOPE
-    parts = [chunk async for chunk in _limited(request, most, config)]
+    body = b"".join([chunk async for chunk in _limited(request, most, config)])
+    if sum(body.count(mark) for mark in (b"[", b"{", b",")) > _MOST_JSON_MARKS:
+        # Parsed, small values take many times their own size.
+        raise _invalid(
+            "the JSON body has more in it than fields 'image' and 'name'; send only those"
+        )
     try:
-        values = json.loads(b"".join(parts))
+        values = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise _invalid("the body is not JSON") from error
     if not isinstance(values, dict) or not isinstance(values.get("image"), str):
@@ -140,6 +153,10 @@ def _too_large(config: ServeConfig) -> ProblemError:
         "file_too_large",
         f"files of at most {config.max_bytes:,} bytes are taken; send a smaller one",
     )
+
+
+def _unreadable(reason: str) -> ProblemError:
+    return _invalid(f"the multipart body cannot be read ({printable(reason)})")
 
 
 def _invalid(message: str) -> ProblemError:

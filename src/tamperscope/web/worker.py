@@ -48,7 +48,12 @@ def main() -> None:
         head, body = message
         # From here on, if this process dies, it is because of these pictures.
         _send(sink, {"begun": True})
-        for reply, answer in _examine(methods[head["method"]], head["jobs"], body, settings):
+        name = head["method"]
+        if name in methods:
+            replies = _examine(methods[name], head["jobs"], body, settings)
+        else:
+            replies = _refusals(failures.get(name, f"method {name!r} is not here"), head["jobs"])
+        for reply, answer in replies:
             _send(sink, reply, answer)
         # Pictures are large and tracebacks hold on to them.
         gc.collect(0)
@@ -112,6 +117,14 @@ def _examine(
         group.append((job, image))
         pixels += _pixels(image)
     yield from _answers(method, group)
+
+
+def _refusals(
+    reason: str, jobs: Sequence[dict[str, Any]]
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """The replies where the method did not load here, though it did in another worker."""
+    for job in jobs:
+        yield {"id": job["id"], "code": "method_unavailable", "message": reason}, b""
 
 
 def _answers(

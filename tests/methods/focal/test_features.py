@@ -233,9 +233,9 @@ def test_the_same_picture_gives_the_same_maps() -> None:
 
 
 @pytest.mark.parametrize("size", [(96, 128), (90, 117), (200, 300)])
-def test_mirrored_maps_are_the_mean_of_both_ways(size: tuple[int, int]) -> None:
+def test_two_views_are_the_mean_of_both_ways(size: tuple[int, int]) -> None:
     """The maps of a mirror image are the mirror images of the maps."""
-    both, pixels = replace(NATIVE, mirror=True), photo(*size, seed=3)
+    both, pixels = replace(NATIVE, views=2), photo(*size, seed=3)
     network = tiny_network()
     found, turned = look(network, pixels, both), look(network, pixels[:, ::-1].copy(), both)
     assert found.evidence is not None
@@ -251,11 +251,34 @@ def test_mirrored_maps_are_the_mean_of_both_ways(size: tuple[int, int]) -> None:
     assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-5)
 
 
-def test_mirrored_blocks_begin_in_the_corner() -> None:
-    """Both ways the network sees sides that divide by four blocks, whatever the picture's."""
+@pytest.mark.parametrize("size", [(96, 128), (90, 117), (200, 300)])
+def test_three_views_are_the_mean_of_two_and_of_rows_and_columns_exchanged(
+    size: tuple[int, int],
+) -> None:
+    network, pixels = tiny_network(), photo(*size, seed=4)
+    one, two, three = (look(network, pixels, replace(NATIVE, views=n)) for n in (1, 2, 3))
+    turned = look(network, pixels.transpose(1, 0, 2).copy(), NATIVE)
+    grid = (-(-size[0] // 4), -(-size[1] // 4))
+    assert two.evidence is not None
+    assert three.evidence is not None
+    assert turned.evidence is not None
+    assert three.evidence.shape == three.features.shape[:2] == grid
+    assert float((three.evidence - two.evidence).abs().max()) > 1e-3
+    if not any(side % 32 for side in size):
+        # Without a rim to extend, the views are those of the whole picture.
+        expected = (2 * two.evidence + turned.evidence.T) / 3
+        assert torch.allclose(three.evidence, expected, atol=1e-4)
+        alone = (three.features - one.features).abs()
+        assert float(alone.max()) > 1e-3
+    lengths = three.features.norm(dim=2)
+    assert torch.allclose(lengths, torch.ones_like(lengths), atol=1e-5)
+
+
+def test_blocks_of_every_view_begin_in_the_corner() -> None:
+    """In every view the network sees sides that divide by four blocks, whatever the picture's."""
     network = mean_colour()
-    look(bare(network), photo(90, 117, seed=1), replace(NATIVE, mirror=True))
-    assert network.seen == [(2, 3, 96, 128)]
+    look(bare(network), photo(90, 117, seed=1), replace(NATIVE, views=3))
+    assert network.seen == [(1, 3, 96, 128), (1, 3, 96, 128), (1, 3, 128, 96)]
 
 
 def test_networks_keep_no_gradients() -> None:

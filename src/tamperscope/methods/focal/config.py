@@ -31,8 +31,9 @@ class FocalConfig:
             the maps of the whole picture come on top, about 80 bytes for each of its pixels.
         align: for ``native``: look for the grid of JPEG blocks in pictures that do not come as a
             JPEG file, crops and screenshots, and lay the network's own on it.
-        mirror: for ``native``: the mean of what the networks say of the picture and of its mirror
-            image; better by little, at twice the networks' time.
+        views: for ``native``: what the networks say is the mean over 1: the picture alone; 2: it
+            and its mirror image; 3: these and the picture with rows and columns exchanged. Better
+            by little, at so many times the networks' time.
         network_pixels: for ``native``: a picture with more pixels is shrunk to so many before the
             networks see it, which is faster and loses what is small or faint; 0 = never.
         clustering: ``seeded``: two-means on the sphere started from the network's evidence (needs
@@ -80,7 +81,7 @@ class FocalConfig:
     tile: int = 1024
     overlap: int = 128
     align: bool = True
-    mirror: bool = False
+    views: int = 1
     network_pixels: int = 0
     clustering: Clustering = "seeded"
     min_cluster_size: int = 200
@@ -125,6 +126,7 @@ class FocalConfig:
             "network_pixels",
             "0 or at least 4096",
         )
+        _check(1 <= self.views <= 3, "views", "1, 2 or 3")
         _check(self.min_cluster_size >= 2, "min_cluster_size", "at least 2")
         _check(self.kmeans_restarts >= 1, "kmeans_restarts", "at least 1")
         for name in ("min_samples", "max_points", "opening", "closing", "dilation", "erosion"):
@@ -167,7 +169,7 @@ def _check(ok: bool, name: str, wanted: str) -> None:
 
 PRESETS: dict[str, FocalConfig] = {
     "default": FocalConfig(),
-    "locate": FocalConfig(image_threshold=0.0),
+    "locate": FocalConfig(image_threshold=0.0, views=3),
     "fast": FocalConfig(network_pixels=262_144),
     "as-released": FocalConfig(
         geometry="square", clustering="kmeans", pristine="released", copies=False, max_points=0

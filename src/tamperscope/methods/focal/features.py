@@ -178,21 +178,37 @@ def _forward(
     return out["features"].float().cpu(), None if evidence is None else evidence.float().cpu()
 
 
-def _both_ways(
-    network: FocalNetwork, x: Tensor, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, Tensor | None]:
-    """As `_forward`, the mean of what is said of a picture and of its mirror image.
+def _mirrored(x: Tensor) -> Tensor:
+    return x.flip(3)
 
-    It is extended first, so that the blocks of the mirror image begin in its corner as well.
+
+def _exchanged(x: Tensor) -> Tensor:
+    return x.transpose(2, 3)
+
+
+_MORE_VIEWS = (_mirrored, _exchanged)
+"""Each undoes itself."""
+
+
+def _several_views(
+    network: FocalNetwork, x: Tensor, device: torch.device, dtype: torch.dtype, count: int
+) -> tuple[Tensor, Tensor | None]:
+    """As `_forward`, the mean over so many views of a picture, the picture itself being one.
+
+    It is extended first, so that the blocks of every view begin in its corner. One view after the
+    other: together they would need as many times the memory that a tile caps.
     """
     rows, columns = (-(-side // network.stride) for side in x.shape[2:])
     whole = pad_to_multiple(x, 4 * PERIOD)
-    features, evidence = _forward(network, torch.cat([whole, whole.flip(3)]), device, dtype)
-    unit = F.normalize(features, dim=1)
-    both = (unit[:1] + unit[1:].flip(3)) / 2
-    mean = None if evidence is None else (evidence[:1] + evidence[1:].flip(3)) / 2
+    found, logits = _forward(network, whole, device, dtype)
+    features, evidence = F.normalize(found, dim=1), logits
+    for turn in _MORE_VIEWS[: count - 1]:
+        found, logits = _forward(network, turn(whole), device, dtype)
+        features = features + turn(F.normalize(found, dim=1))
+        if evidence is not None and logits is not None:
+            evidence = evidence + turn(logits)
     cut = (..., slice(rows), slice(columns))
-    return both[cut], None if mean is None else mean[cut]
+    return features[cut] / count, None if evidence is None else evidence[cut] / count
 
 
 def spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
@@ -248,8 +264,10 @@ def _tiled(
     total = torch.zeros(rows, columns)
     for (y0, y1), (x0, x1) in _tiles(h, w, config):
         tile = preprocess(np.ascontiguousarray(pixels[y0:y1, x0:x1]), "native")[None]
-        look = _both_ways if config.mirror else _forward
-        f, e = look(network, tile, device, dtype)
+        if config.views > 1:
+            f, e = _several_views(network, tile, device, dtype, config.views)
+        else:
+            f, e = _forward(network, tile, device, dtype)
         r, c, (n, m) = y0 // s, x0 // s, f.shape[-2:]
         weight = torch.outer(
             _ramp(n, y0 > 0, y1 < h, config.overlap // s),

@@ -1,7 +1,8 @@
 // The card of one result: score, words, level of the mask, downloads.
 
-import { bytesOf } from "./api.js";
-import { capital, number, percent, suspicious } from "./words.js";
+import { base64Of } from "./api.js";
+import { pngOf } from "./layers.js";
+import { capital, number, percent, scoreText, suspicious } from "./words.js";
 
 const ENDINGS = { mask: "mask.png", overlay: "overlay.png", json: "json", report: "html" };
 
@@ -19,8 +20,11 @@ export class Card {
 
   find(selector) { return this.root.querySelector(selector); }
 
+  // null: the page cannot draw here, and leaves out what needs it.
   layersCameIn(layers) {
     this.layers = layers;
+    this.find(".level").hidden = !layers;
+    this.find('[data-what="overlay"]').disabled = !layers;
     this.#showLevel();
   }
 
@@ -28,9 +32,9 @@ export class Card {
     const find = (selector) => this.find(selector);
     find(".card-title").textContent = answer.title;
     find(".verdict").classList.toggle("flagged", suspicious(answer));
-    find(".number").textContent = answer.image_score.toFixed(2);
+    find(".number").textContent = scoreText(answer.image_score);
     // The score stands beside it, the parts of the face below.
-    find(".verdict-text").textContent = capital(answer.verdict).replace(/, score [\d.]+( \(.*\))?/, "");
+    find(".verdict-text").textContent = capital(answer.verdict).replace(/, score (?:[<>] )?[\d.]+( \(.*\))?/, "");
     find(".caution-text").textContent = answer.explanation.caution ?? "";
     find(".caution-text").hidden = !answer.explanation.caution;
     find(".meter span").style.width = `${100 * answer.image_score}%`;
@@ -58,7 +62,7 @@ export class Card {
       bar.firstChild.style.width = `${(100 * value) / full}%`;
       const label = document.createElement("span");
       label.textContent = name;
-      entry.append(label, bar, ` ${number(value, top)}`);
+      entry.append(label, bar, ` ${top < 0.3 ? number(value, top) : scoreText(value)}`);
       entry.classList.toggle("high", value >= threshold);
       this.find(".parts ul").append(entry);
     }
@@ -103,18 +107,27 @@ export class Card {
     const stem = this.item.name.replace(/\.[^.]*$/, "");
     const { level } = this.result;
     const at = what === "mask" && level !== null ? `level-${this.#scoreOf(level)}.` : "";
-    save(await this.#content(what), `${stem}.${this.method}.${at}${ENDINGS[what]}`);
+    const note = this.find(".download-note");
+    note.hidden = true;
+    try {
+      save(await this.#content(what), `${stem}.${this.method}.${at}${ENDINGS[what]}`);
+    } catch {
+      note.textContent = "This browser could not make the file: the picture may be too large for it. "
+        + "The report and the method's own mask come from the service.";
+      note.hidden = false;
+    }
   }
 
   async #content(what) {
     const { answer, level } = this.result;
     if (what === "overlay") { return this.overlayOf(); }
-    if (what === "report") { return new Blob([answer.report], { type: "text/html" }); }
+    if (what === "report") { return answer.report; }
     if (what === "json") {
       const { map, picture, report, overlay, ...kept } = answer;
+      kept.mask = { format: "png", base64: await base64Of(answer.mask.png) };
       return new Blob([`${JSON.stringify(kept, null, 2)}\n`], { type: "application/json" });
     }
-    if (level === null) { return new Blob([bytesOf(answer.mask.base64)], { type: "image/png" }); }
+    if (level === null) { return answer.mask.png; }
     return maskPng(this.layers, answer.size);
   }
 }
@@ -127,7 +140,7 @@ function maskPng(layers, { width, height }) {
   context.imageSmoothingEnabled = false;
   context.fillRect(0, 0, width, height);
   context.drawImage(layers.inside, 0, 0, width, height);
-  return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+  return pngOf(canvas);
 }
 
 function save(blob, name) {

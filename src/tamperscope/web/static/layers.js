@@ -1,7 +1,5 @@
 // From the numbers of a result to canvases that can be drawn: heat, mask, outline.
 
-import { bytesOf } from "./api.js";
-
 export const LONGEST_SIDE = 4096; // Larger canvases fail on phones; masks are saved in full anyway.
 
 let scaleColors = null;
@@ -20,12 +18,19 @@ function pixelsOf(source, width, height) {
   return context.getImageData(0, 0, width, height);
 }
 
-// One entry of the colour scale per level, as the report has them.
+const SCALE_ENDS = [[0, 0, 4], [252, 255, 164]];
+
+// One entry of the colour scale per level, as the report has them. False where the browser, against
+// being recognised, lets no page read pixels: what it gives instead must not be drawn as a finding.
 export async function loadScale() {
   const image = new Image();
   image.src = "/static/scale.png";
   await image.decode();
-  scaleColors = new Uint32Array(pixelsOf(image, 256, 1).data.buffer);
+  const { data } = pixelsOf(image, 256, 1);
+  const read = SCALE_ENDS.every((color, end) =>
+    color.every((value, i) => Math.abs(data[4 * 255 * end + i] - value) <= 2));
+  scaleColors = read ? new Uint32Array(data.buffer) : null;
+  return read;
 }
 
 function firstChannel(image) {
@@ -35,10 +40,15 @@ function firstChannel(image) {
   return levels;
 }
 
-async function decodePng(base64) {
+function decodePng(blob) {
   // Numbers, not colours: nothing may convert them.
-  return createImageBitmap(new Blob([bytesOf(base64)], { type: "image/png" }), {
-    colorSpaceConversion: "none", premultiplyAlpha: "none",
+  return createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+}
+
+// A canvas as a PNG file; browsers give none of one that is too large for them.
+export function pngOf(canvas) {
+  return new Promise((resolve, reject) => {
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no picture"))), "image/png");
   });
 }
 
@@ -51,11 +61,12 @@ export async function decodePicture(file) {
 }
 
 export async function layersOf(answer) {
+  if (!scaleColors) { throw new Error("pixels cannot be read"); }
   const map = await decodePng(answer.map);
   const { width, height } = map;
   const levels = firstChannel(pixelsOf(map, width, height));
   map.close();
-  const bitmap = await decodePng(answer.mask.base64);
+  const bitmap = await decodePng(answer.mask.png);
   const own = firstChannel(pixelsOf(bitmap, width, height)).map((value) => (value >= 128 ? 1 : 0));
   bitmap.close();
   return new Layers(levels, own, width, height, answer);

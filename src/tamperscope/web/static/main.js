@@ -2,10 +2,13 @@
 
 import { ApiError, getMethods, setToken } from "./api.js";
 import { Card } from "./cards.js";
+import { filesOf } from "./files.js";
 import { loadScale } from "./layers.js";
 import { Item, Queue } from "./queue.js";
 import { Viewer } from "./viewer.js";
-import { capital, fileSize, label, number, permanent, stateText, suspicious } from "./words.js";
+import {
+  capital, fileSize, label, number, permanent, scoreText, stateText, suspicious,
+} from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const state = { items: [], current: null, method: null, compare: null, limits: null, titles: new Map() };
@@ -39,9 +42,10 @@ function take(files) {
     taken.push(item);
   }
   if (taken.length === 0) { return; }
+  notice("drop", "");
   document.body.classList.remove("empty");
   if (!state.current) { select(taken[0]); }
-  if (state.method) { taken.forEach(start); }
+  if (state.method) { taken.forEach((item) => start(item)); }
   refreshQueue();
 }
 
@@ -49,20 +53,20 @@ function tooLarge(item) {
   return item.file.size > state.limits.max_bytes;
 }
 
-function start(item) {
+// What failed is asked again for the method `again` only: looking at a failure must not repeat it.
+function start(item, again = null) {
   for (const method of wanted()) {
     const seen = method === state.method || item === state.current;
+    const result = item.result(method);
+    const failed = result.state === "failed";
     if (tooLarge(item)) {
       const message = `larger than the limit of ${fileSize(state.limits.max_bytes)}`;
-      Object.assign(item.result(method), { state: "failed", error: new ApiError("file_too_large", message) });
-    } else if (seen && !givenUp(item.result(method))) {
+      Object.assign(result, { state: "failed", error: new ApiError("file_too_large", message) });
+      if (!failed) { updated(item, method); }
+    } else if (seen && !(failed && (method !== again || permanent(result.error)))) {
       queue.add(item, method);
     }
   }
-}
-
-function givenUp(result) {
-  return result.state === "failed" && permanent(result.error);
 }
 
 function wanted() {
@@ -72,21 +76,31 @@ function wanted() {
 function remove(item) {
   queue.cancel(item);
   item.close();
-  elements.get(item).root.remove();
+  const { root } = elements.get(item);
+  const focused = root.contains(document.activeElement);
+  root.remove();
   elements.delete(item);
   const index = state.items.indexOf(item);
   state.items.splice(index, 1);
+  const next = state.items[Math.min(index, state.items.length - 1)];
   if (state.current === item) {
     state.current = null;
-    const next = state.items[Math.min(index, state.items.length - 1)];
     if (next) { select(next); }
   }
-  if (state.items.length === 0) {
+  if (!next) {
     document.body.classList.add("empty");
-    viewer.show([]);
+    refresh();
     $("files").focus();
+  } else if (focused) {
+    elements.get(next).open.focus();
   }
   refreshQueue();
+}
+
+function removeAll() {
+  state.current?.close();
+  state.current = null; // or each removal would open the next picture
+  [...state.items].forEach(remove);
 }
 
 // --- the queue --------------------------------------------------------------------------------
@@ -115,22 +129,23 @@ function breakable(element, name) {
   }
 }
 
-async function drawThumb(item, canvas) {
+function drawThumb(item, canvas) {
   const context = canvas.getContext("2d");
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(item.file);
-  } catch {
+  item.peek((bitmap) => {
+    if (bitmap) { fill(context, bitmap); return; }
     context.font = "600 44px system-ui, sans-serif";
     [context.fillStyle, context.textAlign, context.textBaseline] = ["#b9b4bd", "center", "middle"];
     context.fillText("?", canvas.width / 2, canvas.height / 2 + 2);
-    return;
-  }
+  });
+}
+
+// Covers the canvas with the middle of the picture.
+function fill(context, bitmap) {
+  const { canvas } = context;
   const scale = Math.max(canvas.width / bitmap.width, canvas.height / bitmap.height);
   const [width, height] = [bitmap.width * scale, bitmap.height * scale];
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, (canvas.width - width) / 2, (canvas.height - height) / 2, width, height);
-  bitmap.close();
 }
 
 function refreshQueue() {
@@ -146,8 +161,11 @@ function refreshQueue() {
     line.root.classList.toggle("current", item === state.current);
     line.open.setAttribute("aria-current", item === state.current ? "true" : "false");
     line.state.textContent = stateText(result, queue.pausedUntil > Date.now());
-    line.score.textContent = result.answer ? result.answer.image_score.toFixed(2) : "";
-    line.retry.hidden = result.state !== "failed" || permanent(result.error);
+    line.score.textContent = result.answer ? scoreText(result.answer.image_score) : "";
+    const again = result.state === "failed" && !permanent(result.error);
+    // A button that hides would leave the focus nowhere.
+    if (!again && document.activeElement === line.retry) { line.open.focus(); }
+    line.retry.hidden = !again;
   }
   const total = state.items.length;
   $("progress-label").textContent = `${done - failed} of ${total} examined`
@@ -161,9 +179,21 @@ function updated(item, method) {
   const result = item.result(method);
   if (method === state.method && ["done", "failed"].includes(result.state)) {
     const text = result.answer ? result.answer.verdict : result.error.message;
-    $("announce").textContent = `${item.name}: ${text}`;
+    announce(`${item.name}: ${text}`);
   }
   if (item === state.current && wanted().includes(method)) { refresh(); }
+}
+
+let said = [];
+
+// What comes in the same moment is said in one go: the last would hide the rest.
+function announce(text) {
+  said.push(text);
+  if (said.length > 1) { return; }
+  queueMicrotask(() => {
+    $("announce").textContent = said.join("; ");
+    said = [];
+  });
 }
 
 // --- what is in sight -------------------------------------------------------------------------
@@ -176,28 +206,46 @@ function select(item) {
   refresh();
 }
 
+let shownItem = null;
+
 async function refresh() {
   turn += 1;
   const mine = turn;
   const { current: item } = state;
-  $("viewer-title").textContent = item?.name ?? "No picture chosen";
-  if (!item) { $("cards").replaceChildren(); return; }
-  await item.open();
   const methods = state.method ? wanted() : [null];
+  $("viewer-title").textContent = item?.name ?? "No picture chosen";
+  if (item !== shownItem) {
+    // Until this one is open, nothing of the last may stand under its name.
+    shownItem = item;
+    shownCards = [];
+    $("cards").replaceChildren();
+    viewer.show(item ? methods.map(() => opening(item)) : []);
+  }
+  if (!item) { return; }
+  await item.open();
   const layers = await Promise.all(methods.map((method) => method && item.layers(method)));
   if (mine !== turn || item !== state.current) { return; }
   viewer.show(methods.map((method, i) => entryOf(item, method, layers[i])));
   showCards(item, methods, layers);
 }
 
+function opening(item) {
+  return {
+    key: item.id, item, layers: null, size: null, title: "", label: `${item.name}, being opened`,
+    wait: "being opened", busy: true,
+  };
+}
+
 function entryOf(item, method, layers) {
   const result = method ? item.result(method) : { state: "waiting" };
+  const wait = stateText(result, queue.pausedUntil > Date.now());
   return {
     key: item.id, item, method, layers, picture: item.picture, size: item.size,
-    title: `${state.titles.get(method) ?? ""}${result.answer ? ` · ${result.answer.image_score.toFixed(2)}` : ""}`,
+    title: `${state.titles.get(method) ?? ""}${result.answer ? ` · ${scoreText(result.answer.image_score)}` : ""}`,
     kind: result.answer?.map_kind,
     label: label(item, result, viewer.look.mode, layers),
-    wait: result.state === "done" ? null : stateText(result, queue.pausedUntil > Date.now()),
+    wait: result.state !== "done" ? wait
+      : result.undrawable ? "heat map and mask cannot be drawn here" : null,
     busy: result.state === "running" || result.state === "waiting",
   };
 }
@@ -206,8 +254,9 @@ let shownCards = [];
 
 function showCards(item, methods, layers) {
   const keep = shownCards.length === methods.length
-    && shownCards.every((card, i) => card.item === item && card.method === methods[i]);
-  if (!keep || !shownCards.every((card) => card.root)) {
+    && shownCards.every((card, i) => card.root && card.item === item && card.method === methods[i]
+      && card.layers === layers[i]);
+  if (!keep) {
     shownCards = methods.map((method, i) => makeCard(item, method, layers[i]));
     $("cards").replaceChildren(...shownCards.map((card) => card.root ?? waitingCard(item, card.method)));
   }
@@ -240,6 +289,11 @@ function waitingCard(item, method) {
   find(".spinner").hidden = Boolean(error);
   find(".note-head").textContent = error ? "Could not be examined" : capital(stateText(result, false));
   find(".note-text").textContent = error ? capital(error.message) : "";
+  find(".note-retry").hidden = !error || permanent(error);
+  find(".note-retry").addEventListener("click", () => {
+    $("results").focus(); // the card goes, and its button with it
+    queue.add(item, method);
+  });
   return card;
 }
 
@@ -296,12 +350,12 @@ function wireControls() {
   $("zoom-out").addEventListener("click", () => viewer.zoom(1 / 1.5));
   $("zoom-fit").addEventListener("click", () => viewer.fit());
   $("zoom-one").addEventListener("click", () => viewer.one());
-  $("clear").addEventListener("click", () => [...state.items].forEach(remove));
+  $("clear").addEventListener("click", removeAll);
   $("help-open").addEventListener("click", () => $("help").showModal());
   $("method").addEventListener("change", (event) => chooseMethod(event.target.value));
   $("compare").addEventListener("change", (event) => {
     state.compare = event.target.value || null;
-    if (state.current) { start(state.current); }
+    if (state.current) { start(state.current, state.compare); }
     refresh();
   });
 }
@@ -330,8 +384,16 @@ function wireIntake() {
     event.preventDefault();
     depth = 0;
     dragging(0);
-    take([...(event.dataTransfer?.files ?? [])]);
+    takeDropped(event.dataTransfer);
   });
+}
+
+async function takeDropped(transfer) {
+  const files = await filesOf(transfer);
+  if (files.length === 0) {
+    notice("drop", "There is no picture file in what was dropped. Save the picture first, then drop its file.");
+  }
+  take(files);
 }
 
 // --- methods ----------------------------------------------------------------------------------
@@ -346,7 +408,7 @@ function chooseMethod(name) {
   fillCompare();
   for (const item of state.items) {
     queue.cancel(item, (other) => wanted().includes(other));
-    start(item);
+    start(item, name);
   }
   refreshQueue();
   refresh();
@@ -371,6 +433,7 @@ function grouped(methods) {
     group.append(...methods.filter((method) => method.faces === faces).map((method) => {
       const option = new Option(method.available ? method.title : `${method.title} (not available)`, method.name);
       option.disabled = !method.available;
+      option.title = method.reason ?? "";
       return option;
     }));
     return group.children.length > 0 ? [group] : [];
@@ -386,6 +449,13 @@ function introduce({ methods, limits, version, default: first }) {
   $("limits").textContent = `; up to ${fileSize(limits.max_bytes)} and `
     + `${Math.round(limits.max_pixels / 1e6)} million pixels`;
   $("method").replaceChildren(...grouped(methods));
+  const missing = methods.filter((method) => !method.available);
+  $("missing").hidden = missing.length === 0;
+  $("missing-list").replaceChildren(...missing.map(({ title, reason }) => {
+    const line = document.createElement("li");
+    line.textContent = `${title}: ${reason}`;
+    return line;
+  }));
   chooseMethod(first);
 }
 
@@ -394,22 +464,27 @@ async function connect() {
     try {
       const answer = await getMethods();
       if (answer.default !== null) {
-        $("notice").hidden = true;
+        notice("service", "");
         introduce(answer);
         return;
       }
-      notice("The service is loading its methods. Pictures you add wait until it has.");
+      notice("service", "The service is loading its methods. Pictures you add wait until it has.");
     } catch (error) {
       if (error.code === "unauthorized") { await login(); continue; }
-      notice(error.message);
+      notice("service", error.message);
     }
     await new Promise((resolve) => { setTimeout(resolve, 700); });
   }
 }
 
-function notice(text) {
-  if ($("notice").textContent !== text) { $("notice").textContent = text; }
-  $("notice").hidden = false;
+const notices = new Map(); // what about -> text
+
+// An empty text takes back what was said about it.
+function notice(about, text) {
+  notices.set(about, text);
+  const all = [...notices.values()].filter(Boolean).join(" ");
+  if ($("notice").textContent !== all) { $("notice").textContent = all; }
+  $("notice").hidden = !all;
 }
 
 let asked = false;
@@ -428,10 +503,20 @@ function login() {
   });
 }
 
+async function prepareDrawing() {
+  try {
+    if (await loadScale()) { return; }
+    notice("drawing", "This browser keeps pages from reading pixels, so heat maps and masks cannot be "
+      + "drawn here. Allow this page to use canvas data and reload it, or download masks and reports.");
+  } catch {
+    notice("drawing", "The colours of the heat map did not load, so it cannot be drawn. Reload the page.");
+  }
+}
+
 if (!["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)) {
   $("promise").textContent = `Pictures are sent to ${location.hostname}, examined in memory and forgotten.`;
 }
 wireControls();
 wireIntake();
-await loadScale();
+await prepareDrawing();
 await connect();

@@ -1,9 +1,35 @@
 // Pictures on their way: as many at once as the service has workers, the one in sight first.
 
 import { decodePicture, layersOf, LONGEST_SIDE } from "./layers.js";
-import { bytesOf, localize } from "./api.js";
+import { assertReadable, localize } from "./api.js";
 
 let ids = 0;
+
+// Pixels decoded once for all who need them at the same time; the last to go closes the bitmap,
+// even one that is still on its way.
+class Pixels {
+  #users = 0;
+  #bitmap = null;
+
+  constructor(source) { this.source = source; }
+
+  // null: this browser cannot read the source.
+  take() {
+    this.#users += 1;
+    this.#bitmap ??= decodePicture(this.source).then((bitmap) => {
+      this.size = bitmap && { width: bitmap.width, height: bitmap.height };
+      return bitmap;
+    });
+    return this.#bitmap;
+  }
+
+  giveBack() {
+    this.#users -= 1;
+    if (this.#users > 0) { return; }
+    this.#bitmap.then((bitmap) => bitmap?.close());
+    this.#bitmap = null;
+  }
+}
 
 export class Item {
   constructor(file) {
@@ -11,7 +37,10 @@ export class Item {
     this.id = ids;
     this.file = file;
     this.name = file.name || `pasted picture ${ids}`;
-    this.results = new Map(); // method -> {state, answer, error, controller, level}
+    this.results = new Map(); // method -> {state, answer, error, controller, level, undrawable}
+    this.given = new Pixels(file);
+    this.sent = null; // as the service draws it, where that differs
+    this.opened = null; // which of the two is in sight
     this.picture = undefined; // bitmap; null: this browser cannot read the file
     this.size = null;
   }
@@ -23,15 +52,35 @@ export class Item {
 
   // What is drawn: decoded when it is looked at, and let go when it is not.
   async open() {
-    if (this.picture === undefined) { this.picture = await decodePicture(this.file); }
-    const shown = [...this.results.values()].find((result) => result.answer);
-    const wrong = shown && this.picture && !sameSize(this.picture, shown.answer.size);
-    if (shown?.answer.picture && (wrong || !this.picture)) {
-      this.picture = await decodePicture(
-        new Blob([bytesOf(shown.answer.picture)], { type: "image/png" }));
+    const answers = [...this.results.values()].flatMap(({ answer }) => answer ?? []);
+    const sent = answers.find(({ picture }) => picture)?.picture;
+    if (sent) { this.sent ??= new Pixels(sent); }
+    const pixels = this.sent ?? this.given;
+    if (this.opened !== pixels) {
+      this.opened?.giveBack();
+      this.opened = pixels;
+      this.opening = pixels.take();
     }
-    this.size = shown?.answer.size ?? (this.picture
-      ? { width: this.picture.width, height: this.picture.height } : null);
+    const { opening } = this;
+    const picture = await opening;
+    if (this.opening !== opening) { return; } // left or replaced meanwhile
+    this.picture = picture;
+    this.size = answers[0]?.size ?? pixels.size;
+  }
+
+  // Runs `use` on the bitmap of the file, which may be null.
+  async peek(use) {
+    try {
+      use(await this.given.take());
+    } finally {
+      this.given.giveBack();
+    }
+  }
+
+  // Size of the file in this browser; null: it cannot read it.
+  async measure() {
+    if (this.given.size === undefined) { await this.peek(() => {}); }
+    return this.given.size;
   }
 
   async layers(method) {
@@ -41,18 +90,32 @@ export class Item {
       if (result.level !== null) { layers.setLevel(result.level); }
       return layers;
     });
-    return result.layers;
+    const { layers } = result;
+    try {
+      const drawn = await layers;
+      result.undrawable = false;
+      return drawn;
+    } catch {
+      if (result.layers === layers) { delete result.layers; } // the next look tries again
+      result.undrawable = true;
+      return null;
+    }
   }
 
   close() {
-    this.picture?.close?.();
+    this.opened?.giveBack();
+    this.opened = null;
+    this.opening = null;
     this.picture = undefined;
     for (const result of this.results.values()) { delete result.layers; }
   }
 }
 
-function sameSize(a, b) {
-  return a.width === b.width && a.height === b.height;
+// Whether the browser drew the file as the service did. A half turn or a mirror leaves the size as it
+// was, and so does any turn of a square; not every browser undoes them in every format.
+function fits(size, { size: { width, height }, orientation }) {
+  const turned = orientation !== 1 && (orientation <= 4 || width === height);
+  return size.width === width && size.height === height && !turned;
 }
 
 export class Queue {
@@ -102,33 +165,32 @@ export class Queue {
     const { item, method, result } = job;
     this.running += 1;
     result.state = "running";
-    result.controller = new AbortController();
-    this.onUpdate(item, method);
+    const controller = new AbortController();
+    result.controller = controller;
     try {
-      result.answer = await this.#ask(item, method, result.controller.signal);
-      result.state = "done";
+      this.onUpdate(item, method);
+      const answer = await this.#ask(item, method, controller.signal);
+      controller.signal.throwIfAborted();
+      Object.assign(result, { answer, state: "done" });
     } catch (error) {
-      this.#failed(job, error);
+      if (!controller.signal.aborted) { this.#failed(job, error); }
     }
     this.running -= 1;
-    this.onUpdate(item, method);
-    this.#pump();
+    // Whatever goes wrong with one picture, the next has its turn.
+    try { this.onUpdate(item, method); } finally { this.#pump(); }
   }
 
   async #ask(item, method, signal) {
     const options = { method, signal, maxSide: LONGEST_SIDE };
-    const local = await decodePicture(item.file);
-    const size = local && { width: local.width, height: local.height };
-    local?.close();
+    await assertReadable(item.file);
+    const size = await item.measure();
     const answer = await localize(item.file, { ...options, picture: !size });
-    const fits = !size || sameSize(size, answer.size);
     // A browser that turns or cuts the picture otherwise must not misplace the mask.
-    return fits ? answer : localize(item.file, { ...options, picture: true });
+    return !size || fits(size, answer) ? answer : localize(item.file, { ...options, picture: true });
   }
 
   #failed(job, error) {
     const { result } = job;
-    if (error.name === "AbortError") { return; }
     if (error.code === "queue_full" || error.code === "shutting_down") {
       result.state = "waiting";
       this.pausedUntil = Date.now() + 1000 * (error.retryAfter ?? 2);

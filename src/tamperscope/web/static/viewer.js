@@ -1,6 +1,6 @@
 // The picture and its layers in one or two panes that zoom and move together.
 
-import { drawOutline, drawPairs } from "./layers.js";
+import { drawOutline, drawPairs, LONGEST_SIDE, pngOf } from "./layers.js";
 import { number, scaleName } from "./words.js";
 
 const CLOSEST = 64; // screen pixels for one pixel of the picture
@@ -114,16 +114,18 @@ export class Viewer {
     });
   }
 
-  // The overlay of a pane as it is shown, at the picture's own size.
+  // The overlay of a pane as it is shown, at the picture's own size as far as canvases go.
   exportOverlay(entry) {
     const canvas = document.createElement("canvas");
-    canvas.width = entry.size.width;
-    canvas.height = entry.size.height;
+    const { width, height } = entry.size;
+    const scale = Math.min(1, LONGEST_SIDE / Math.max(width, height));
+    canvas.width = Math.max(1, Math.round(width * scale));
+    canvas.height = Math.max(1, Math.round(height * scale));
     const context = canvas.getContext("2d");
     const place = { x: 0, y: 0, width: canvas.width, height: canvas.height };
     this.#overlay(context, entry, place, Math.max(1, Math.sqrt(canvas.width * canvas.height) / 300),
       document.createElement("canvas"));
-    return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
+    return pngOf(canvas);
   }
 
   #addPane() {

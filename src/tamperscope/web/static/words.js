@@ -1,16 +1,31 @@
 // What the page says in words; sentences about scores come from the service, which has them all.
 
+// Python, whose words stand beside these numbers, rounds an exact half to the even digit; toFixed
+// rounds it up.
+export function fixed(value, digits) {
+  const half = Number.isInteger(value * 2 ** (digits + 1)) && (value * 10 ** digits) % 1 === 0.5;
+  const text = value.toFixed(digits);
+  return half && Number(text.at(-1)) % 2 === 1 ? (value - 0.5 / 10 ** digits).toFixed(digits) : text;
+}
+
+// The score of a picture: never a certainty that it is not.
+export function scoreText(value) {
+  const text = fixed(value, 2);
+  if (text === "1.00" && value < 1) { return "> 0.99"; }
+  return text === "0.00" && value > 0 ? "< 0.01" : text;
+}
+
 export function percent(share) {
   const value = 100 * share;
   if (value === 0 || value === 100) { return `${value} %`; }
   if (value < 0.1) { return "less than 0.1 %"; }
-  if (value < 9.95) { return `${value.toFixed(1)} %`; }
-  return value >= 99.5 ? "more than 99 %" : `${value.toFixed(0)} %`;
+  if (value < 9.95) { return `${fixed(value, 1)} %`; }
+  return value >= 99.5 ? "more than 99 %" : `${fixed(value, 0)} %`;
 }
 
 // Scales that end early have steps that two digits would hide.
 export function number(value, top = 1) {
-  return value.toFixed(top < 0.3 ? 3 : 2);
+  return fixed(value, top < 0.3 ? 3 : 2);
 }
 
 const SCALES = {
@@ -80,11 +95,14 @@ const SHORT = {
   image_damaged: "damaged or incomplete file", image_unsupported: "not a picture that can be read",
   image_empty: "empty file", image_too_large: "too many pixels", time_limit: "took too long",
   worker_died: "the examination crashed", unreachable: "the service cannot be reached",
+  answer_broken: "the answer got lost", file_unreadable: "the file cannot be read",
 };
 
 // Asking again gives the same answer.
 export function permanent(error) {
-  return error.code.startsWith("image_") || ["file_too_large", "method_unavailable"].includes(error.code);
+  const code = String(error?.code ?? "");
+  return code.startsWith("image_")
+    || ["file_too_large", "file_unreadable", "method_unavailable"].includes(code);
 }
 
 export function fileSize(bytes) {
