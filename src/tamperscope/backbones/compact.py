@@ -1,7 +1,7 @@
 """The compact network: our own small forensic backbone for a plain CPU, about two million
 parameters, stride 4.
 
-Three views of the picture meet in it: the colours, high-pass residuals (where resampling, blur and
+Three forms of the picture meet in it: the colours, high-pass residuals (where resampling, blur and
 noise show, and content does not), and the phase of the 8x8 block DCT against a set of quantization
 steps (where earlier JPEG saves show). Residual stages at strides 2 to 16 follow, two self-attention
 blocks that let every place be compared with the rest of the picture, and a top-down path back to
@@ -195,13 +195,13 @@ class CompactBackbone(Backbone):
         self.merge2 = conv_bn(channels, channels)
 
     def features(self, x: Tensor) -> Tensor:
-        s2 = self.stage2(self.down2(self.stage1(self.stem(self._views(x)))))
+        s2 = self.stage2(self.down2(self.stage1(self.stem(self._forms(x)))))
         s3 = self.stage3(self.down3(s2) + self.phase_in(self.phase(x)))
         s4 = self.attention(self.stage4(self.down4(s3)))
         top = self.merge3(self.lateral3(s3) + _double(self.lateral4(s4)))
         return cast(Tensor, self.merge2(self.lateral2(s2) + _double(top)))
 
-    def _views(self, x: Tensor) -> Tensor:
+    def _forms(self, x: Tensor) -> Tensor:
         colours = (x - 0.5) * 2
         if self.training and self.colour_dropout > 0:
             keep = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.colour_dropout
