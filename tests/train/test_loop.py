@@ -19,9 +19,9 @@ from safetensors.torch import load_file
 from tamperscope.errors import ConfigError, TrainingError, UnknownNameError
 from tamperscope.train import __main__ as entry
 from tamperscope.train.checkpoint import checkpoints, load_checkpoint
-from tamperscope.train.config import ScheduleConfig
+from tamperscope.train.config import ScheduleConfig, load_recipe, recipe_names
 from tamperscope.train.loop import run_training
-from tamperscope.train.setup import learning_rate
+from tamperscope.train.setup import learning_rate, named_builder
 
 SCRIPT = Path(__file__).with_name("standin.py")
 
@@ -405,6 +405,38 @@ def test_the_module_entry_trains_the_real_network_on_real_forgeries(
     unlike = [*settings, "--set", "data.synthesis.same_size=6"]
     assert entry.main(["smoke", "--data", str(photos), "-o", str(tmp_path / "no"), *unlike]) == 1
     assert "same_size = 6 does not divide into batches of 4" in capsys.readouterr().err
+
+
+FOCAL_RECIPES = [name for name in recipe_names() if load_recipe(name).task == "focal"]
+
+
+@pytest.mark.parametrize("name", FOCAL_RECIPES)
+def test_every_recipe_of_focal_trains_from_photos(name: str, tmp_path: Path) -> None:
+    """Two steps on small pictures: those that are meant for a GPU are run nowhere else."""
+    draw = np.random.default_rng(1)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(12):
+        coarse = draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        PIL.Image.fromarray(coarse).resize((160, 120)).save(photos / f"{i}.jpg", quality=90)
+    small = ["data.synthesis.size=[64, 64]", "data.synthesis.small_size=[32, 64]"]
+    small += ["data.synthesis.folders=[]", "data.synthesis.same_size=2", "optim.batch_size=2"]
+    small += ["data.num_workers=0", "data.val_samples=2", "schedule.total_samples=4"]
+    small += ["schedule.warmup_samples=0", "run.device=cpu", "run.best_metric=loss"]
+    run = tmp_path / "run"
+    report = run_training(
+        load_recipe(name), data_root=photos, output=run, overrides=[*small, "run.threads=1"]
+    )
+    assert report.finished
+    assert np.isfinite(report.metrics["loss"])
+    trained = load_checkpoint(checkpoints(run)[-1])
+    assert trained.state["samples"] == 4
+    recipe = load_recipe(name)
+    torch.manual_seed(recipe.run.seed)
+    began = named_builder("focal")(recipe.model.config).state_dict()
+    assert trained.network.keys() == began.keys()
+    learned = [key for key in began if key.endswith("weight")]
+    assert any(not torch.equal(trained.network[key], began[key]) for key in learned)
 
 
 # --------------------------------------------------------------------------- several processes
