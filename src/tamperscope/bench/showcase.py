@@ -15,6 +15,7 @@ from tamperscope.bench.pictures import Loaded
 from tamperscope.bench.protocols import Prediction, Protocol
 from tamperscope.bench.protocols.base import map_at, mask_at
 from tamperscope.report import overlay as draw
+from tamperscope.report import wording
 
 IMAGE_SCORE = "image score"
 SIDE = 300
@@ -137,7 +138,7 @@ def _choices(
         return values[m.ref.key]
 
     def line(m: Measured) -> str:
-        score = f"image score {m.entry.image_score:.2f}"
+        score = f"image score {wording.score(m.entry.image_score)}"
         return score if title == IMAGE_SCORE else f"{title} {abs(value(m)):.2f}, {score}"
 
     best = _top(forged, value, each)
@@ -187,7 +188,10 @@ def _alarms(cell: Cell, each: int) -> _Choice:
         "Surprising: authentic, yet marked",
         "authentic pictures with a mask, highest image score first",
         _top(marked, lambda m: m.entry.image_score, each),
-        lambda m: f"{100 * m.entry.flagged:.0f} % marked, image score {m.entry.image_score:.2f}",
+        lambda m: (
+            f"{wording.percent(m.entry.flagged)} marked,"
+            f" image score {wording.score(m.entry.image_score)}"
+        ),
     )
 
 
