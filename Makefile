@@ -22,7 +22,7 @@ setup: $(READY) ## Make .venv and install tamperscope into it (the others do thi
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "tamperscope needs Python 3.11 or newer: install it, or pass PYTHON=/path/to/python"; exit 1; }
-	@echo "setting up $(VENV) with $(PYTHON) (once; PyTorch is a large download)"
+	@echo "setting up $(VENV) with $(PYTHON) (once; PyTorch is a large download, all of it takes about 8 GB on disk)"
 ifeq ($(UV),)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
