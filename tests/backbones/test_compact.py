@@ -154,12 +154,12 @@ class TestNetwork:
     def test_colours_are_dropped_in_training_only(self) -> None:
         backbone = tiny(colour_dropout=1.0)
         x = noise(1, 3, 32, 32)
-        shown = backbone._views(x)
-        hidden = backbone.train()._views(x)
+        shown = backbone._forms(x)
+        hidden = backbone.train()._forms(x)
         assert torch.equal(hidden[:, :12], torch.zeros(1, 12, 16, 16))
         assert torch.equal(hidden[:, 12:], shown[:, 12:])
         assert shown[:, :12].abs().min() > 0
-        assert torch.equal(tiny().train()._views(x), shown)
+        assert torch.equal(tiny().train()._forms(x), shown)
 
     def test_fixed_filters_are_no_weights(self) -> None:
         keys = tiny().state_dict().keys()
