@@ -193,3 +193,44 @@ def test_export_mistakes_are_named(tmp_path: Path) -> None:
         store.export_weights(tmp_path, out)
     with pytest.raises(TrainingError, match="has no checkpoint to export; train first"):
         store.export_weights(tmp_path, out, which="latest")
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/home/me/runs/first.safetensors", "first.safetensors"),
+        ("C:\\Users\\me\\first.safetensors", "first.safetensors"),
+        ("runs/first.safetensors", "runs/first.safetensors"),
+        ("compact", "compact"),
+        ("", ""),
+    ],
+)
+def test_an_exported_recipe_names_no_folders_of_the_machine(path: str, shown: str) -> None:
+    recipe = {"model": {"init_from": path, "config": {"widths": [1, 2]}}, "files": [path, 3]}
+    cut = {"model": {"init_from": shown, "config": {"widths": [1, 2]}}, "files": [shown, 3]}
+    assert store.without_folders(recipe) == cut
+
+
+def test_the_header_of_exported_weights_names_no_folders(
+    tmp_path: Path, standin: ModuleType
+) -> None:
+    run = tmp_path / "run"
+    standin.train(standin.recipe(run={"validate_every": 0}), run)
+    recipe = json.loads((run / "recipe.json").read_text())
+    recipe["model"]["init_from"] = "/home/me/runs/first.safetensors"
+    (run / "recipe.json").write_text(json.dumps(recipe))
+    store.export_weights(run, tmp_path / "net.safetensors", which="latest")
+    with safe_open(tmp_path / "net.safetensors", "pt") as file:
+        header = file.metadata()
+    assert "/home/me" not in header["recipe"]
+    assert json.loads(header["recipe"])["model"]["init_from"] == "first.safetensors"
+
+
+def test_the_weights_that_ship_name_no_folders() -> None:
+    package = Path(store.__file__).parents[1]
+    files = [f for f in package.rglob("*.safetensors") if f.is_file()]
+    assert files
+    for path in files:
+        with safe_open(path, "pt") as file:
+            recipe = json.loads((file.metadata() or {}).get("recipe", "{}"))
+        assert store.without_folders(recipe) == recipe, path.name

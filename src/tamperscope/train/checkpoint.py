@@ -21,7 +21,7 @@ import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import torch
@@ -217,7 +217,7 @@ def export_weights(
         for name, value in weights.items()
     }
     public = {k: v for k, v in notes.items() if k != "buffers"}
-    header = {"recipe": json.dumps(recipe), "training": json.dumps(public)}
+    header = {"recipe": json.dumps(without_folders(recipe)), "training": json.dumps(public)}
     out.parent.mkdir(parents=True, exist_ok=True)
     write_weights(out, cast, header)
     fields = _card(out, run_dir, recipe, public, len(cast)) | dict(card_fields or {})
@@ -228,6 +228,20 @@ def export_weights(
     path = sidecar(out)
     write_text(path, format_card(card))
     return path
+
+
+def without_folders(value: Any) -> Any:
+    """A recipe as plain values, its absolute paths cut down to their last part: a file that is
+    given away must not tell how the folders of a machine are called.
+    """
+    if isinstance(value, Mapping):
+        return {key: without_folders(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(one) for one in value]
+    if not isinstance(value, str):
+        return value
+    kinds = (PurePosixPath(value), PureWindowsPath(value))
+    return next((path.name for path in kinds if path.is_absolute()), value)
 
 
 def _averaged(weights: Weights, others: Mapping[str, Tensor], share: float) -> Weights:

@@ -414,7 +414,7 @@ class _Run:
         """Write ``generator.safetensors``: averaged weights in half precision."""
         weights = {k: v.half() for k, v in store.plain(self.ema.module.state_dict()).items()}
         header = {
-            "recipe": json.dumps(asdict(self.recipe)),
+            "recipe": json.dumps(store.without_folders(asdict(self.recipe))),
             "training": json.dumps({"samples": self.samples, **numbers}),
         }
         path = self.run_dir / "generator.safetensors"
