@@ -384,15 +384,20 @@ def test_the_module_entry_prints_one_line_and_exits_with_one(
     assert error.count("\n") == 1
 
 
+def _photos(folder: Path, *, seed: int) -> Path:
+    """A folder of twelve coarse JPEG photos, 160 x 120."""
+    draw = np.random.default_rng(seed)
+    folder.mkdir()
+    for i in range(12):
+        coarse = draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        PIL.Image.fromarray(coarse).resize((160, 120)).save(folder / f"{i}.jpg", quality=90)
+    return folder
+
+
 def test_the_module_entry_trains_the_real_network_on_real_forgeries(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    draw = np.random.default_rng(0)
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i in range(12):
-        coarse = draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        PIL.Image.fromarray(coarse).resize((160, 120)).save(photos / f"{i}.jpg", quality=90)
+    photos = _photos(tmp_path / "photos", seed=0)
     changes = ["data.num_workers=0", "data.synthesis.size=[64, 64]", "data.val_samples=4"]
     changes += ["schedule.total_samples=8", "run.device=cpu", "run.best_metric=loss"]
     # Pictures of two sizes, batch by batch.
@@ -413,12 +418,7 @@ FOCAL_RECIPES = [name for name in recipe_names() if load_recipe(name).task == "f
 @pytest.mark.parametrize("name", FOCAL_RECIPES)
 def test_every_recipe_of_focal_trains_from_photos(name: str, tmp_path: Path) -> None:
     """Two steps on small pictures: those that are meant for a GPU are run nowhere else."""
-    draw = np.random.default_rng(1)
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for i in range(12):
-        coarse = draw.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        PIL.Image.fromarray(coarse).resize((160, 120)).save(photos / f"{i}.jpg", quality=90)
+    photos = _photos(tmp_path / "photos", seed=1)
     small = ["data.synthesis.size=[64, 64]", "data.synthesis.small_size=[32, 64]"]
     small += ["data.synthesis.folders=[]", "data.synthesis.same_size=2", "optim.batch_size=2"]
     small += ["data.num_workers=0", "data.val_samples=2", "schedule.total_samples=4"]

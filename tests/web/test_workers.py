@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -218,6 +218,15 @@ class Fragile:
             self.exited.set_result(-9)
 
 
+async def _answers(queue: pool.Pool, waiting: Sequence[Awaitable[Any]]) -> list[Any]:
+    """What becomes of all of them within five seconds, errors included; then the pool stops."""
+    try:
+        async with asyncio.timeout(5):
+            return await asyncio.gather(*waiting, return_exceptions=True)
+    finally:
+        await queue.stop()
+
+
 @pytest.mark.parametrize(("workers", "batch_size"), [(1, 1), (1, 4), (2, 1)])
 def test_a_picture_that_cannot_even_be_handed_over_is_given_up(
     workers: int, batch_size: int, monkeypatch: pytest.MonkeyPatch
@@ -234,11 +243,7 @@ def test_a_picture_that_cannot_even_be_handed_over_is_given_up(
         queue.start()
         files = [b"good", b"fatal", b"good", b"good"]
         waiting = [queue.submit("bright", "", data, {}) for data in files]
-        try:
-            async with asyncio.timeout(5):
-                return await asyncio.gather(*waiting, return_exceptions=True)
-        finally:
-            await queue.stop()
+        return await _answers(queue, waiting)
 
     good, fatal, *others = asyncio.run(run())
     assert [answer.body for answer in (good, *others)] == [b"{}"] * 3
@@ -270,11 +275,7 @@ def test_methods_asked_for_before_they_are_known_not_to_load(
             queue.submit("bright", "", b"good", {}),
             queue.submit("dark", "", b"good", {}, named=False),
         ]
-        try:
-            async with asyncio.timeout(5):
-                return await asyncio.gather(*waiting, return_exceptions=True)
-        finally:
-            await queue.stop()
+        return await _answers(queue, waiting)
 
     refused, *others = asyncio.run(run())
     assert isinstance(refused, ProblemError)
